@@ -1,0 +1,180 @@
+"""A distribution's kernel, unpacked into a cache and never installed, with nicsim built for it.
+
+The packages come from the archives that apt already knows, by `apt-get download`, which needs no
+root. Under the cache directory of one kernel lies what the packages hold, made usable in place:
+`boot/`, `lib/modules/`, `usr/src/`.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parent / "nicsim"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pfstatus" / "lab"
+
+_IMAGE = re.compile(r"linux-image-(\d+\.\d+\.[\w.+~-]*?-?(?:amd64|generic))")
+_UNWANTED = re.compile(r"-(cloud|rt)-")
+_PARTS = re.compile(r"linux-(headers|kbuild|modules)-")
+"""Of an image's and its headers' dependencies, the packages that hold files the lab needs."""
+
+Say = Callable[[str], None]
+
+
+class LabError(Exception):
+    """The lab cannot be had here; says why, and what to do."""
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LabError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def _dependencies(package: str) -> list[str]:
+    wanted = ("--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces")
+    lines = _output("apt-cache", "depends", *wanted, package).splitlines()
+    return [line.split(": ", 1)[1] for line in lines if "Depends: " in line]
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", release)]
+
+
+def _packages_named(prefix: str) -> set[str]:
+    return set(_output("apt-cache", "pkgnames", prefix).split())
+
+
+def resolve(spec: str | None) -> str:
+    """Gives the release (`uname -r`) that `spec` names: a version prefix, or None for the
+    distribution's own kernel."""
+    if os.uname().machine != "x86_64":
+        raise LabError(f"the lab runs on x86_64 alone, and this machine is {os.uname().machine}")
+    if not shutil.which("apt-cache"):
+        raise LabError("the lab takes its kernel from Debian's or Ubuntu's archive: apt is missing")
+    if spec is None:
+        for meta in ("linux-image-amd64", "linux-image-generic"):
+            if meta in _packages_named(meta):
+                for package in _dependencies(meta):
+                    if found := _IMAGE.fullmatch(package):
+                        return found[1]
+        raise LabError("apt knows no linux-image-amd64 or linux-image-generic: run apt-get update")
+
+    headers = _packages_named("linux-headers-")
+    releases = [
+        found[1]
+        for package in _packages_named(f"linux-image-{spec}")
+        if (found := _IMAGE.fullmatch(package))
+        and not _UNWANTED.search(package)
+        and re.match(re.escape(spec) + r"(?!\d)", found[1])
+        and f"linux-headers-{found[1]}" in headers
+    ]
+    if not releases:
+        raise LabError(f"apt knows no kernel image and headers of version {spec}")
+    return max(releases, key=_numbers)
+
+
+def _packages(release: str) -> Iterator[str]:
+    """The packages of one kernel: image and headers, and what those are split into."""
+    seen: set[str] = set()
+    extra = f"linux-modules-extra-{release}"
+    todo = [f"linux-image-{release}", f"linux-headers-{release}"]
+    todo += [extra] if extra in _packages_named(extra) else []
+    while todo:
+        package = todo.pop()
+        if package in seen:
+            continue
+        seen.add(package)
+        todo += [name for name in _dependencies(package) if _PARTS.match(name)]
+        yield package
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One unpacked kernel."""
+
+    release: str
+
+    @property
+    def root(self) -> Path:
+        """Its directory in the cache."""
+        return CACHE / self.release
+
+    @property
+    def image(self) -> Path:
+        """What QEMU boots."""
+        return self.root / "boot" / f"vmlinuz-{self.release}"
+
+    @property
+    def modules(self) -> Path:
+        """Its modules, nicsim among them once built."""
+        return self.root / "lib" / "modules" / self.release
+
+    def download(self, say: Say) -> None:
+        """Fetches and unpacks it unless that was done before."""
+        if self.root.exists():
+            return
+        say(f"downloading linux-image-{self.release} and its headers (once)")
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            packages = sorted(_packages(self.release))
+            subprocess.run(
+                # As root, apt would complain that its own user cannot write here.
+                ["apt-get", "-q=2", "-o", "APT::Sandbox::User=root", "download", *packages],
+                cwd=scratch,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            root = Path(scratch) / "root"
+            for package in sorted(Path(scratch).glob("*.deb")):
+                subprocess.run(["dpkg-deb", "-x", package, root], check=True)
+            if not (root / "lib").exists():  # merged-/usr packages
+                (root / "lib").symlink_to("usr/lib")
+            _relocate(root, self.root)
+            subprocess.run(["depmod", "-b", root, self.release], check=True)
+            root.rename(self.root)
+
+    def build_nicsim(self, say: Say) -> None:
+        """Builds nicsim and puts it among the modules, unless its source is what was built last."""
+        digest = hashlib.sha256()
+        for file in sorted(SOURCE.iterdir()):
+            digest.update(file.name.encode() + file.read_bytes())
+        stamp = self.modules / "updates" / f"nicsim-{digest.hexdigest()[:16]}"
+        if stamp.exists():
+            return
+        say(f"building nicsim for {self.release}")
+        with tempfile.TemporaryDirectory(dir=self.root) as scratch:
+            build = Path(scratch) / "nicsim"
+            shutil.copytree(SOURCE, build)
+            headers = self.root / "usr" / "src" / f"linux-headers-{self.release}"
+            # BTF would need pahole, and nothing here reads it.
+            arguments = (f"M={build}", "CONFIG_DEBUG_INFO_BTF_MODULES=", "modules")
+            made = subprocess.run(
+                ["make", "-s", "-C", headers, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            if made.returncode:
+                raise LabError(f"nicsim does not build for {self.release}:\n{made.stdout}")
+            shutil.rmtree(stamp.parent, ignore_errors=True)
+            stamp.parent.mkdir()
+            shutil.copy(build / "nicsim.ko", stamp.parent)
+        subprocess.run(["depmod", "-b", self.root, self.release], check=True)
+        stamp.touch()
+
+
+def _relocate(unpacked: Path, final: Path) -> None:
+    """Debian's headers include each other by the path they would be installed at."""
+    for makefile in unpacked.glob("usr/src/linux-headers-*/Makefile"):
+        if not makefile.is_symlink():
+            text = makefile.read_text()
+            if text.startswith("include /usr/src/"):
+                makefile.write_text(text.replace("/usr/src/", f"{final}/usr/src/", 1))
