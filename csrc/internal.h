@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the core share; nothing here is for callers. */
+#ifndef PFSTATUS_INTERNAL_H
+#define PFSTATUS_INTERNAL_H
+
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "pfstatus.h"
+
+#define PFS_HIDDEN __attribute__((visibility("hidden")))
+
+/*
+ * uapi numbers by value where an older build machine's headers may lack them:
+ * what we can read must not depend on where we were compiled.
+ */
+#define PFS_NLM_F_CAPPED 0x100
+#define PFS_NLM_F_ACK_TLVS 0x200
+#define PFS_NLMSGERR_ATTR_MSG 1
+#define PFS_IFLA_ALT_IFNAME 53
+#define PFS_RTEXT_FILTER_VF (1u << 0)
+#define PFS_RTEXT_FILTER_SKIP_STATS (1u << 3)
+#define PFS_LOOPBACK_IFINDEX 1
+
+#define PFS_IFNAMSIZ 16
+#define PFS_ALTIFNAMSIZ 128
+
+/* A VF list in a request: nla_len is 16 bits wide, and it must not wrap. */
+#define PFS_VF_SET_MAX 4094u
+#define PFS_VF_SET_BYTES(n) (36u + 16u * (n))
+
+/* An answer with 512 VFs and their statistics is 160 KB. */
+#define PFS_RX_BYTES (256u * 1024)
+/* The kernel makes no notification larger than a page or two. */
+#define PFS_EVENT_BYTES (64u * 1024)
+#define PFS_TX_BYTES PFS_VF_SET_BYTES(PFS_VF_SET_MAX)
+
+/* Instructions of the largest filter, see filter.c; the kernel takes 4,096. */
+#define PFS_FILTER_MAX (32 + 9 * PFS_WATCH_MAX)
+
+struct nl_sock;
+
+struct pfs_socket {
+	struct nl_sock *nl;	/* NULL where the descriptor was given to us */
+	int fd;			/* -1: none */
+	uint32_t port;		/* our nl_pid, 0 on a socketpair */
+	bool netlink;		/* false: a socketpair, which has no sender address */
+};
+
+struct pfs {
+	struct pfs_socket request;
+	struct pfs_socket event;
+	uint32_t seq;
+	uint32_t timeout_ms;
+	bool filter;
+	/* The datagram that pfs_event_next() is in the middle of. */
+	size_t event_len;
+	size_t event_pos;
+	char extack[128];
+	uint8_t tx[PFS_TX_BYTES] __attribute__((aligned(8)));
+	uint8_t rx[PFS_RX_BYTES] __attribute__((aligned(8)));
+	uint8_t events[PFS_EVENT_BYTES] __attribute__((aligned(8)));
+};
+
+/* decode.c */
+
+/* One NLMSG_ERROR: an acknowledgement, or why not. */
+struct pfs_ack {
+	int error;		/* 0 or a negative errno */
+	char message[128];	/* extended ack, "" where there is none */
+};
+
+PFS_HIDDEN int pfs_ack_decode(const struct nlmsghdr *nlh, struct pfs_ack *ack);
+
+/* encode.c */
+PFS_HIDDEN int pfs_link_get_encode(void *buf, size_t capacity, uint32_t seq, uint32_t ifindex,
+				   const char *name, bool vfs);
+PFS_HIDDEN int pfs_link_dump_encode(void *buf, size_t capacity, uint32_t seq);
+
+/* filter.c */
+PFS_HIDDEN int pfs_filter_build(struct sock_filter *insns, size_t capacity,
+				const uint32_t *ifindexes, size_t n_index,
+				const char *const *names, size_t n_name);
+
+/* socket.c */
+PFS_HIDDEN int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len);
+PFS_HIDDEN ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity,
+			    int64_t deadline_ns);
+PFS_HIDDEN int64_t pfs_now_ns(void);
+PFS_HIDDEN int pfs_filter_attach(const struct pfs_socket *sock, struct sock_filter *insns, int n);
+PFS_HIDDEN int pfs_filter_detach(const struct pfs_socket *sock);
+
+#endif /* PFSTATUS_INTERNAL_H */

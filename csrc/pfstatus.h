@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pfstatus.h - LACP state of SR-IOV physical functions (PFs), link state of
+ * their virtual functions (VFs), over rtnetlink.
+ *
+ *	struct pfs *pfs;
+ *	struct pfs_link link = PFS_LINK_INIT;
+ *	struct pfs_bond bond = PFS_BOND_INIT;
+ *
+ *	pfs_open(&pfs, NULL);
+ *	pfs_link_get(pfs, 0, "ens5f0", &link, NULL, 0);
+ *	pfs_bond_get(pfs, link.master_ifindex, &bond);
+ *	puts(pfs_lacp_sentence(pfs_lacp_status(&link, &bond)));
+ *	pfs_close(pfs);
+ *
+ * RETURN VALUES. Functions that can fail return 0 or a count on success and a
+ * negative errno on failure; errno itself is never an output. An error of the
+ * kernel passes unchanged. Our own:
+ *
+ *	-EAGAIN     no event is waiting
+ *	-EBADMSG    a message is malformed
+ *	-ECANCELED  a VF was not tried (an earlier failure made it pointless)
+ *	-EINVAL     an argument is out of its range, or .size is not filled in
+ *	-EMEDIUMTYPE  pfs_bond_get(): the interface is not a bond
+ *	-EMSGSIZE   a message exceeds the buffer that it must fit
+ *	-ENOBUFS    events were lost: ask for everything again
+ *	-ENOMSG     the message is well-formed but tells nothing of a link
+ *	-ETIMEDOUT  the kernel did not answer in time
+ *
+ * THREADS. A struct pfs is used by one thread at a time; any number of them
+ * exist side by side. Functions that take no struct pfs may be called from
+ * any thread. Nothing is shared between contexts and there are no globals.
+ * A context does not survive fork(): the child closes it and opens its own.
+ *
+ * MEMORY. pfs_open() and pfs_open_fds() allocate; pfs_close() frees; nothing
+ * else does either. Every output goes to memory of the caller.
+ *
+ * GROWTH. A struct that starts with .size is filled as far as the caller
+ * knows it: initialise it with the PFS_..._INIT of the header that you compile
+ * with. Fields are only ever added at the end.
+ *
+ * Names are the kernel's (uapi/linux/if_link.h, if_bonding.h) and IEEE
+ * 802.1AX-2014's. A link is rtnetlink's, a port is 802.1AX's.
+ */
+#ifndef PFSTATUS_H
+#define PFSTATUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define PFS_API __attribute__((visibility("default")))
+#else
+#define PFS_API
+#endif
+
+/* ---- Values -------------------------------------------------------------- */
+
+/* IFLA_VF_LINK_STATE_*: what a VF is told about the cable. */
+enum pfs_vf_link_state {
+	PFS_VF_AUTO = 0,	/* the VF's link follows the PF's cable */
+	PFS_VF_ENABLE = 1,	/* always up */
+	PFS_VF_DISABLE = 2,	/* always down */
+};
+
+/* One VF of a PF. This struct will not grow: arrays of it are passed. */
+struct pfs_vf {
+	uint32_t vf;		/* number of the VF, from 0; lists may have gaps */
+	uint32_t link_state;	/* enum pfs_vf_link_state */
+};
+
+/* LACP_STATE_*: bits of a port state, IEEE 802.1AX-2014 6.4.2.3. */
+enum pfs_lacp_state {
+	PFS_LACP_STATE_ACTIVITY = 0x01,
+	PFS_LACP_STATE_TIMEOUT = 0x02,	/* set: short (fast rate) */
+	PFS_LACP_STATE_AGGREGATION = 0x04,
+	PFS_LACP_STATE_SYNCHRONIZATION = 0x08,
+	PFS_LACP_STATE_COLLECTING = 0x10,
+	PFS_LACP_STATE_DISTRIBUTING = 0x20,
+	PFS_LACP_STATE_DEFAULTED = 0x40,
+	PFS_LACP_STATE_EXPIRED = 0x80,
+};
+
+/* Bits of pfs_link.known: what the kernel sent. Absent is unknown, never 0. */
+enum pfs_link_known {
+	PFS_LINK_OPERSTATE = 1 << 0,
+	PFS_LINK_NUM_VF = 1 << 1,
+	PFS_LINK_VFS = 1 << 2,		/* the message held a VF list */
+	PFS_LINK_SLAVE_STATE = 1 << 3,
+	PFS_LINK_AGGREGATOR_ID = 1 << 4,
+	PFS_LINK_ACTOR_STATE = 1 << 5,
+	PFS_LINK_PARTNER_STATE = 1 << 6,
+};
+
+/* A link: what one RTM_NEWLINK says of a PF. */
+struct pfs_link {
+	uint32_t size;			/* in: sizeof(struct pfs_link) */
+	uint32_t known;			/* enum pfs_link_known */
+	uint32_t ifindex;
+	uint32_t flags;			/* IFF_* */
+	uint32_t master_ifindex;	/* IFLA_MASTER; 0: none */
+	uint32_t num_vf;		/* IFLA_NUM_VF: VFs that exist */
+	uint32_t vf_count;		/* VFs listed; may exceed the capacity given */
+	uint16_t aggregator_id;		/* IFLA_BOND_SLAVE_AD_AGGREGATOR_ID */
+	uint8_t actor_oper_port_state;	/* enum pfs_lacp_state */
+	uint8_t partner_oper_port_state;	/* likewise; u16 on the wire */
+	uint8_t operstate;		/* IF_OPER_* */
+	uint8_t slave_state;		/* BOND_STATE_ACTIVE 0, BOND_STATE_BACKUP 1 */
+	char name[16];			/* IFLA_IFNAME */
+	char kind[16];			/* IFLA_INFO_KIND, "" where the link has none */
+	char slave_kind[16];		/* IFLA_INFO_SLAVE_KIND: what the master is */
+	uint8_t reserved[2];		/* 0; no hole that a later field could fall into */
+};
+
+
+/* Bits of pfs_bond.known. */
+enum pfs_bond_known {
+	PFS_BOND_MODE = 1 << 0,
+	PFS_BOND_MIIMON = 1 << 1,
+	PFS_BOND_MIN_LINKS = 1 << 2,
+	PFS_BOND_AD_LACP_RATE = 1 << 3,
+	PFS_BOND_AD_INFO = 1 << 4,	/* an aggregator is active */
+};
+
+/* A bond: what one RTM_NEWLINK says of a PF's master. */
+struct pfs_bond {
+	uint32_t size;			/* in: sizeof(struct pfs_bond) */
+	uint32_t known;			/* enum pfs_bond_known */
+	uint32_t ifindex;
+	uint32_t miimon;		/* ms */
+	uint32_t min_links;
+	uint16_t ad_aggregator;		/* IFLA_BOND_AD_INFO_AGGREGATOR */
+	uint16_t ad_num_ports;		/* ports in the active aggregator */
+	uint16_t ad_actor_key;
+	uint16_t ad_partner_key;
+	uint8_t ad_partner_mac[6];
+	uint8_t mode;			/* BOND_MODE_*; 802.3ad is 4 */
+	uint8_t ad_lacp_rate;		/* AD_LACP_SLOW 0, AD_LACP_FAST 1 */
+	char name[16];
+};
+
+/* C++17 has no designators; C compilers warn of fields left out without them. */
+#ifdef __cplusplus
+#define PFS_LINK_INIT { sizeof(struct pfs_link) }
+#define PFS_BOND_INIT { sizeof(struct pfs_bond) }
+#else
+#define PFS_LINK_INIT { .size = sizeof(struct pfs_link) }
+#define PFS_BOND_INIT { .size = sizeof(struct pfs_bond) }
+#endif
+
+/* ---- The LACP rule ------------------------------------------------------- */
+
+/*
+ * One answer per PF, tested in this order: the unknown ones, then the three
+ * ways to be down, then up. What is unknown must not be acted upon.
+ */
+enum pfs_lacp {
+	PFS_LACP_UP = 0,
+	/* down */
+	PFS_LACP_EXPIRED = 1,		/* LACPDUs stopped */
+	PFS_LACP_DEFAULTED = 2,		/* no partner */
+	PFS_LACP_NEGOTIATING = 3,	/* not (yet) in sync, collecting, distributing */
+	/* unknown */
+	PFS_LACP_ABSENT = 16,		/* no such link */
+	PFS_LACP_NO_BOND = 17,		/* no master */
+	PFS_LACP_NOT_A_BOND = 18,	/* the master is a bridge, a team, a VRF... */
+	PFS_LACP_WRONG_MODE = 19,	/* the bond is not 802.3ad */
+	PFS_LACP_NO_AGGREGATOR = 20,	/* the port has no aggregator yet */
+	PFS_LACP_LINK_DOWN = 21,	/* operstate is not up: no cable, or set down */
+};
+
+/**
+ * pfs_lacp_status - judge a PF
+ * @link: the PF, or NULL where there is none (PFS_LACP_ABSENT)
+ * @bond: its master, or NULL where that was not asked for; then the mode is
+ *        taken from the port alone, which has LACP attributes in 802.3ad only
+ *
+ * Up means: on both ends Aggregation, Synchronization, Collecting and
+ * Distributing set, Defaulted and Expired clear; the slave active; operstate
+ * up. No single one of them is enough (docs/kernel.md).
+ *
+ * Return: enum pfs_lacp. Threads: any. Pure.
+ * Source: IEEE 802.1AX-2014 6.4.2.3; drivers/net/bonding/bond_3ad.c.
+ */
+PFS_API int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond);
+
+/** pfs_lacp_name - "up", "expired", "no-bond"...; "?" for what is no enum pfs_lacp. Static. */
+PFS_API const char *pfs_lacp_name(int lacp);
+
+/** pfs_lacp_sentence - one English sentence that says why. Static. */
+PFS_API const char *pfs_lacp_sentence(int lacp);
+
+/* ---- A context ----------------------------------------------------------- */
+
+struct pfs;
+
+/* Bits of pfs_options.flags. */
+enum pfs_open_flags {
+	PFS_OPEN_NO_EVENTS = 1 << 0,	/* requests only: one socket less */
+	PFS_OPEN_NO_FILTER = 1 << 1,	/* pfs_watch() filters nothing in the kernel */
+};
+
+struct pfs_options {
+	uint32_t size;			/* in: sizeof(struct pfs_options) */
+	uint32_t flags;			/* enum pfs_open_flags */
+	int32_t netns_fd;		/* fd of a network namespace; -1: the caller's own */
+	uint32_t timeout_ms;		/* for one answer of the kernel; 0: 5000 */
+	uint32_t event_buffer;		/* SO_RCVBUF for events, bytes; 0: 1 MiB */
+};
+
+#define PFS_OPTIONS_INIT { sizeof(struct pfs_options), 0, -1, 0, 0 }
+
+/**
+ * pfs_open - open the request socket and the event socket
+ * @pfs:     set on success; to be closed by pfs_close()
+ * @options: NULL for the defaults
+ *
+ * Events are joined before this returns: a change after pfs_open() is either
+ * seen by a later question or waits as an event.
+ *
+ * Another network namespace is entered by a thread of our own that lives no
+ * longer than this call; the caller's thread stays where it is. It takes
+ * CAP_SYS_ADMIN (-EPERM without); the own namespace takes nothing.
+ *
+ * Return: 0; -EINVAL; -ENOMEM; what socket(2) or setns(2) say. Threads: any.
+ * Allocates: the context, about 400 KiB.
+ */
+PFS_API int pfs_open(struct pfs **pfs, const struct pfs_options *options);
+
+/**
+ * pfs_open_fds - a context on descriptors that somebody else opened
+ * @pfs:        set on success
+ * @request_fd: a bound NETLINK_ROUTE socket, or one end of a datagram
+ *              socketpair whose other end plays the kernel
+ * @event_fd:   likewise, in RTNLGRP_LINK; or -1 for requests only
+ * @options:    NULL for the defaults; netns_fd and event_buffer are not used
+ *
+ * For privilege separation and for tests. On success both descriptors belong
+ * to the context; on failure they stay the caller's.
+ *
+ * Return: 0; -EINVAL; -ENOMEM; -EBADF. Threads: any. Allocates: the context.
+ */
+PFS_API int pfs_open_fds(struct pfs **pfs, int request_fd, int event_fd,
+			 const struct pfs_options *options);
+
+/** pfs_close - close the sockets and free the context; NULL is ignored. */
+PFS_API void pfs_close(struct pfs *pfs);
+
+/**
+ * pfs_extack - what the kernel said to the last request that failed
+ *
+ * Return: its text (NETLINK_EXT_ACK), "" where it gave none. Valid until the
+ * next request on this context.
+ */
+PFS_API const char *pfs_extack(const struct pfs *pfs);
+
+/* ---- Reading ------------------------------------------------------------- */
+
+/**
+ * pfs_link_get - ask for one link
+ * @pfs:      the context
+ * @ifindex:  of the link, or 0 to go by @name
+ * @name:     its name or one of its alternative names; not used with @ifindex
+ * @link:     filled on success, untouched on error
+ * @vfs:      array for the VFs, in the kernel's order; NULL: VFs are not asked
+ *            for, which spares the driver a call for each under the RTNL lock
+ * @capacity: of @vfs, in elements; link->vf_count says how many there were
+ *
+ * A list may be sparse: a VF whose driver could not answer is left out.
+ *
+ * Return: 0; -ENODEV no such link; -EMSGSIZE the kernel could not fit its
+ * answer (seen with InfiniBand VFs): ask without VFs; -EBADMSG; -ETIMEDOUT.
+ * System calls: 2. Source: RTM_GETLINK, rtnetlink(7); RTEXT_FILTER_VF.
+ */
+PFS_API int pfs_link_get(struct pfs *pfs, uint32_t ifindex, const char *name,
+			 struct pfs_link *link, struct pfs_vf *vfs, size_t capacity);
+
+/**
+ * pfs_bond_get - ask for one bond
+ * @pfs:     the context
+ * @ifindex: of the bond: pfs_link.master_ifindex of its port
+ * @bond:    filled on success, untouched on error
+ *
+ * Return: 0; -EMEDIUMTYPE the link is not a bond; -ENODEV; -EBADMSG;
+ * -ETIMEDOUT. System calls: 2. Source: IFLA_INFO_DATA, IFLA_BOND_AD_INFO.
+ */
+PFS_API int pfs_bond_get(struct pfs *pfs, uint32_t ifindex, struct pfs_bond *bond);
+
+/**
+ * pfs_link_dump - ask for all links, without their VFs
+ * @pfs:      the context
+ * @links:    array to fill; only links[0].size need be set
+ * @capacity: of @links, in elements
+ *
+ * Return: how many links there are, which may exceed @capacity (the first
+ * @capacity are filled; ask again with more); -EAGAIN the set of links kept
+ * changing while it was read; -EINVAL; -EBADMSG; -ETIMEDOUT.
+ */
+PFS_API int pfs_link_dump(struct pfs *pfs, struct pfs_link *links, size_t capacity);
+
+/* ---- Setting ------------------------------------------------------------- */
+
+/**
+ * pfs_vf_set - set the link state of VFs of one PF
+ * @pfs:     the context
+ * @ifindex: of the PF
+ * @vfs:     (vf, link_state) pairs, in the order to be set
+ * @n:       how many
+ * @chunk:   most VFs in one message; 0: as many as fit (4,094). The kernel
+ *           holds the RTNL lock for a whole message, so a slow NIC wants less.
+ * @results: n of them: 0 or a negative errno for each pair
+ *
+ * The kernel stops at the first VF that fails and does not say which. So after
+ * an error the VFs are read again and those that still differ are set one by
+ * one. -EPERM and -ENODEV end the matter: the rest is -ECANCELED.
+ *
+ * A result of 0 says that the driver accepted. Some accept and do nothing
+ * (ixgbe: enable): only reading again tells.
+ *
+ * Return: how many failed; -EINVAL nothing was tried. Needs CAP_NET_ADMIN in
+ * the user namespace that owns the network namespace.
+ * System calls: 2 for each chunk without errors. Source: RTM_SETLINK,
+ * IFLA_VFINFO_LIST, IFLA_VF_LINK_STATE; do_setlink() in net/core/rtnetlink.c.
+ */
+PFS_API int pfs_vf_set(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs,
+		       size_t n, size_t chunk, int32_t *results);
+
+/**
+ * pfs_vf_set_permitted - would the kernel let us set VFs?
+ *
+ * Sends an RTM_SETLINK for the loopback device that changes nothing.
+ *
+ * Return: 0; -EPERM; -ETIMEDOUT.
+ */
+PFS_API int pfs_vf_set_permitted(struct pfs *pfs);
+
+/* ---- Events -------------------------------------------------------------- */
+
+/**
+ * pfs_fd - descriptor that is readable when an event waits
+ *
+ * For poll(2) and its kin. It stays the context's. -EBADF: opened without
+ * events.
+ */
+PFS_API int pfs_fd(const struct pfs *pfs);
+
+/* Most interfaces that one context can watch. */
+#define PFS_WATCH_MAX 128
+
+/**
+ * pfs_watch - let only some links wake us
+ * @pfs:       the context
+ * @ifindexes: links to hear of, by index
+ * @n_index:   how many
+ * @names:     links to hear of, by IFLA_IFNAME, whatever index they come with
+ * @n_name:    how many; none of both: hear of all links again
+ *
+ * A classic BPF program on the event socket drops the rest in the kernel, so
+ * that a busy node does not wake us. In doubt it lets pass: the caller still
+ * compares. Alternative names are not in its reach.
+ *
+ * Return: 0; -EINVAL more than PFS_WATCH_MAX, or a name too long; -EBADF
+ * opened without events.
+ */
+PFS_API int pfs_watch(struct pfs *pfs, const uint32_t *ifindexes, size_t n_index,
+		      const char *const *names, size_t n_name);
+
+/**
+ * pfs_event_next - the next link event; never waits
+ * @pfs:  the context
+ * @link: filled on success; events never list VFs
+ *
+ * Messages of bridge ports and other families are passed over.
+ *
+ * Return: RTM_NEWLINK (16) or RTM_DELLINK (17); -EAGAIN none waits; -ENOBUFS
+ * events were lost; -EBADMSG, -EMSGSIZE: one could not be read, treat it as
+ * lost.
+ */
+PFS_API int pfs_event_next(struct pfs *pfs, struct pfs_link *link);
+
+/* ---- Bytes: no socket ---------------------------------------------------- */
+
+/**
+ * pfs_link_decode - read one RTM_NEWLINK or RTM_DELLINK message
+ * @buf:      the message from its nlmsghdr on, aligned to 4; not kept
+ * @len:      bytes in @buf
+ * @link:     NULL, or filled on success
+ * @bond:     NULL, or filled on success; known is 0 if the link is no bond
+ * @vfs:      NULL, or array for the VFs
+ * @capacity: of @vfs, in elements
+ *
+ * An unknown attribute is skipped: newer kernels add them. A known one that is
+ * too short is an error; a longer one is read as far as it is known. A VF list
+ * whose 16-bit length wrapped (above 221 VFs with statistics, 334 without) is
+ * walked by its entries. All outputs are untouched on error, but @vfs.
+ *
+ * Return: RTM_NEWLINK or RTM_DELLINK; -ENOMSG another type or family; -EBADMSG
+ * malformed; -EINVAL. Threads: any.
+ * Source: uapi/linux/if_link.h; rtnl_fill_ifinfo() in net/core/rtnetlink.c.
+ */
+PFS_API int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link,
+			    struct pfs_bond *bond, struct pfs_vf *vfs, size_t capacity);
+
+/**
+ * pfs_vf_set_encode - write one RTM_SETLINK that sets VF link states
+ * @buf:      for the message, aligned to 4
+ * @capacity: bytes in @buf; 36 + 16 * @n are needed
+ * @ifindex:  of the PF
+ * @seq:      nlmsg_seq
+ * @vfs:      what to set
+ * @n:        how many, at most 4,094
+ *
+ * Return: bytes written; -EMSGSIZE does not fit. Threads: any.
+ */
+PFS_API int pfs_vf_set_encode(void *buf, size_t capacity, uint32_t ifindex, uint32_t seq,
+			      const struct pfs_vf *vfs, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* PFSTATUS_H */

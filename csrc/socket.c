@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Opening by libnl; sending and receiving on a plain descriptor. */
+
+/* setns(2) */
+#define _GNU_SOURCE
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <netlink/netlink.h>
+#include <netlink/socket.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define DEFAULT_TIMEOUT_MS 5000u
+#define DEFAULT_EVENT_BUFFER (1024u * 1024)
+#define OPTIONS_SIZE_MIN 20u
+
+_Static_assert(sizeof(struct pfs_options) == OPTIONS_SIZE_MIN, "a field was added: keep the minimum");
+
+int64_t pfs_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static int take_options(struct pfs_options *to, const struct pfs_options *from)
+{
+	static const struct pfs_options defaults = PFS_OPTIONS_INIT;
+
+	*to = defaults;
+	if (from) {
+		if (from->size < OPTIONS_SIZE_MIN)
+			return -EINVAL;
+		if (from->flags & ~(uint32_t)(PFS_OPEN_NO_EVENTS | PFS_OPEN_NO_FILTER))
+			return -EINVAL;
+		memcpy(to, from, sizeof(*to));
+	}
+	if (!to->timeout_ms)
+		to->timeout_ms = DEFAULT_TIMEOUT_MS;
+	if (!to->event_buffer)
+		to->event_buffer = DEFAULT_EVENT_BUFFER;
+	return 0;
+}
+
+static struct pfs *context_new(const struct pfs_options *options)
+{
+	struct pfs *pfs = calloc(1, sizeof(*pfs));
+
+	if (!pfs)
+		return NULL;
+	pfs->request.fd = -1;
+	pfs->event.fd = -1;
+	pfs->timeout_ms = options->timeout_ms;
+	pfs->filter = !(options->flags & PFS_OPEN_NO_FILTER);
+	return pfs;
+}
+
+/*
+ * libnl folds ENOBUFS and ENOMEM into one code and loses others, but leaves
+ * errno as the failing system call set it.
+ */
+static int nl_errno(int error)
+{
+	int saved = errno;
+
+	if (error >= 0)
+		return 0;
+	return saved ? -saved : -EPROTO;
+}
+
+static int socket_open(struct pfs_socket *sock)
+{
+	const int on = 1;
+	int ret;
+
+	sock->nl = nl_socket_alloc();
+	if (!sock->nl)
+		return -ENOMEM;
+	errno = 0;
+	ret = nl_errno(nl_connect(sock->nl, NETLINK_ROUTE));
+	if (ret < 0)
+		return ret;
+	/* libnl's own 32 KiB would refuse our largest request. */
+	ret = nl_errno(nl_socket_set_buffer_size(sock->nl, PFS_RX_BYTES, 2 * (int)PFS_TX_BYTES));
+	if (ret < 0)
+		return ret;
+	sock->fd = nl_socket_get_fd(sock->nl);
+	sock->port = nl_socket_get_local_port(sock->nl);
+	sock->netlink = true;
+	/*
+	 * Kernels before 4.20 know none of these and answer well without: no
+	 * strict check of what we ask, no error text, errors with the request.
+	 */
+	setsockopt(sock->fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
+	setsockopt(sock->fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	setsockopt(sock->fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
+	return 0;
+}
+
+static int sockets_open(struct pfs *pfs, const struct pfs_options *options)
+{
+	int bytes = options->event_buffer > INT32_MAX ? INT32_MAX : (int)options->event_buffer;
+	int ret = socket_open(&pfs->request);
+
+	if (ret < 0 || (options->flags & PFS_OPEN_NO_EVENTS))
+		return ret;
+	ret = socket_open(&pfs->event);
+	if (ret < 0)
+		return ret;
+	/* With CAP_NET_ADMIN beyond net.core.rmem_max, else as far as that goes. */
+	if (setsockopt(pfs->event.fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		setsockopt(pfs->event.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+	errno = 0;
+	return nl_errno(nl_socket_add_membership(pfs->event.nl, RTNLGRP_LINK));
+}
+
+struct in_netns {
+	struct pfs *pfs;
+	const struct pfs_options *options;
+	int ret;
+};
+
+static void *open_in_netns(void *arg)
+{
+	struct in_netns *in = arg;
+
+	if (setns(in->options->netns_fd, CLONE_NEWNET) < 0)
+		in->ret = -errno;
+	else
+		in->ret = sockets_open(in->pfs, in->options);
+	return NULL;
+}
+
+int pfs_open(struct pfs **out, const struct pfs_options *options)
+{
+	struct pfs_options opts;
+	struct in_netns in;
+	pthread_t thread;
+	struct pfs *pfs;
+	int ret = take_options(&opts, options);
+
+	if (ret < 0)
+		return ret;
+	pfs = context_new(&opts);
+	if (!pfs)
+		return -ENOMEM;
+	if (opts.netns_fd < 0) {
+		ret = sockets_open(pfs, &opts);
+	} else {
+		/* A thread that dies there cannot leave the caller's behind there. */
+		in = (struct in_netns){ .pfs = pfs, .options = &opts };
+		ret = -pthread_create(&thread, NULL, open_in_netns, &in);
+		if (!ret) {
+			pthread_join(thread, NULL);
+			ret = in.ret;
+		}
+	}
+	if (ret < 0) {
+		pfs_close(pfs);
+		return ret;
+	}
+	*out = pfs;
+	return 0;
+}
+
+static int socket_adopt(struct pfs_socket *sock, int fd)
+{
+	struct sockaddr_nl addr = { 0 };
+	socklen_t len = sizeof(addr);
+
+	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
+		return -errno;
+	sock->netlink = addr.nl_family == AF_NETLINK;
+	sock->port = sock->netlink ? addr.nl_pid : 0;
+	return 0;
+}
+
+int pfs_open_fds(struct pfs **out, int request_fd, int event_fd, const struct pfs_options *options)
+{
+	struct pfs_options opts;
+	struct pfs *pfs;
+	int ret = take_options(&opts, options);
+
+	if (ret < 0)
+		return ret;
+	pfs = context_new(&opts);
+	if (!pfs)
+		return -ENOMEM;
+	ret = socket_adopt(&pfs->request, request_fd);
+	if (!ret && event_fd >= 0)
+		ret = socket_adopt(&pfs->event, event_fd);
+	if (ret < 0) {
+		free(pfs);
+		return ret;
+	}
+	pfs->request.fd = request_fd;
+	pfs->event.fd = event_fd;
+	*out = pfs;
+	return 0;
+}
+
+static void socket_close(struct pfs_socket *sock)
+{
+	if (sock->nl)
+		nl_socket_free(sock->nl);
+	else if (sock->fd >= 0)
+		close(sock->fd);
+}
+
+void pfs_close(struct pfs *pfs)
+{
+	if (!pfs)
+		return;
+	socket_close(&pfs->event);
+	socket_close(&pfs->request);
+	free(pfs);
+}
+
+int pfs_fd(const struct pfs *pfs)
+{
+	return pfs->event.fd >= 0 ? pfs->event.fd : -EBADF;
+}
+
+const char *pfs_extack(const struct pfs *pfs)
+{
+	return pfs->extack;
+}
+
+int pfs_filter_attach(const struct pfs_socket *sock, struct sock_filter *insns, int n)
+{
+	struct sock_fprog prog = { .len = (unsigned short)n, .filter = insns };
+
+	if (setsockopt(sock->fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0)
+		return -errno;
+	return 0;
+}
+
+int pfs_filter_detach(const struct pfs_socket *sock)
+{
+	const int unused = 0;
+
+	if (setsockopt(sock->fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)) < 0 &&
+	    errno != ENOENT)
+		return -errno;
+	return 0;
+}
+
+int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len)
+{
+	ssize_t sent;
+
+	do {
+		sent = send(sock->fd, buf, len, MSG_NOSIGNAL);
+	} while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
+}
+
+static int wait_readable(int fd, int64_t deadline_ns)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	int64_t left_ns = deadline_ns - pfs_now_ns();
+
+	if (left_ns <= 0)
+		return -ETIMEDOUT;
+	if (poll(&pfd, 1, (int)(left_ns / 1000000) + 1) < 0 && errno != EINTR)
+		return -errno;
+	return 0;
+}
+
+/*
+ * One datagram of the kernel. @deadline_ns is on CLOCK_MONOTONIC; 0 means do
+ * not wait. A signal does not end the wait: the answer to a request that was
+ * sent must be read.
+ *
+ * nl_recv() would allocate. Returns the length; -EAGAIN, -ETIMEDOUT, -ENOBUFS,
+ * -EMSGSIZE when the datagram is larger than @capacity, -EPIPE.
+ */
+ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity, int64_t deadline_ns)
+{
+	for (;;) {
+		struct sockaddr_nl from = { 0 };
+		struct iovec iov = { .iov_base = buf, .iov_len = capacity };
+		struct msghdr msg = {
+			.msg_name = &from,
+			.msg_namelen = sizeof(from),
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+		};
+		ssize_t len = recvmsg(sock->fd, &msg, MSG_DONTWAIT);
+
+		if (len < 0) {
+			int ret;
+
+			if (errno == EINTR)
+				continue;
+			if (errno != EAGAIN || !deadline_ns)
+				return -errno;
+			ret = wait_readable(sock->fd, deadline_ns);
+			if (ret < 0)
+				return ret;
+			continue;
+		}
+		/* Any process may send to a netlink socket; only port 0 is the kernel. */
+		if (sock->netlink && from.nl_pid)
+			continue;
+		if (msg.msg_flags & MSG_TRUNC)
+			return -EMSGSIZE;
+		if (!len)
+			return -EPIPE;
+		return len;
+	}
+}

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "pfstatus.h"

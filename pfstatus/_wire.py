@@ -1,0 +1,386 @@
+"""The C core, as Python calls: values in, values out. Sole importer of ``_core``.
+
+One ``Wire`` is one ``struct pfs`` and some scratch memory: one thread at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pfstatus._core import ffi, lib
+from pfstatus.errors import EventsLostError, error
+from pfstatus.values import (
+    Bond,
+    BondMode,
+    Lacp,
+    LacpRate,
+    LacpReason,
+    LacpState,
+    LacpStatus,
+    LinkState,
+    LinkStatus,
+    OperState,
+    Vf,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+RTM_DELLINK = 17
+_LINK_STATES = tuple(LinkState)
+_LOST = (-errno.ENOBUFS, -errno.EBADMSG, -errno.EMSGSIZE)
+_OPER_STATES: dict[int, OperState] = {state.value: state for state in OperState}
+_BOND_MODES: dict[int, BondMode] = {mode.value: mode for mode in BondMode}
+_DOWN = (LacpReason.EXPIRED, LacpReason.DEFAULTED, LacpReason.NEGOTIATING)
+
+WATCH_MAX: int = lib.PFS_WATCH_MAX
+
+
+def _text(chars: Any) -> str:
+    # The kernel allows any byte in a name but '/', white space and NUL.
+    return ffi.string(chars).decode("utf-8", "surrogateescape")
+
+
+def _lacp(reason: LacpReason) -> Lacp:
+    if reason is LacpReason.UP:
+        status = LacpStatus.UP
+    else:
+        status = LacpStatus.DOWN if reason in _DOWN else LacpStatus.UNKNOWN
+    return Lacp(status, reason, _text(lib.pfs_lacp_sentence(reason)))
+
+
+LACP: dict[int, Lacp] = {int(reason): _lacp(reason) for reason in LacpReason}
+
+
+def absent(name: str) -> LinkStatus:
+    """The status of a PF that does not exist."""
+    return LinkStatus(name, LACP[lib.pfs_lacp_status(ffi.NULL, ffi.NULL)])
+
+
+class Event(NamedTuple):
+    """One RTM_NEWLINK or RTM_DELLINK; ``Wire.event_status()`` reads the rest of it."""
+
+    gone: bool
+    ifindex: int
+    ifname: str
+    master: int
+
+
+class Wire:
+    """One ``struct pfs``."""
+
+    __slots__ = (
+        "_bond",
+        "_capacity",
+        "_link",
+        "_mode",
+        "_pfs",
+        "_results",
+        "_set",
+        "_set_capacity",
+        "_vfs",
+    )
+
+    def __init__(
+        self,
+        *,
+        netns_fd: int = -1,
+        fds: tuple[int, int] | None = None,
+        events: bool = True,
+        kernel_filter: bool = True,
+        timeout: float = 5.0,
+        event_buffer: int = 0,
+    ) -> None:
+        self._pfs: Any = ffi.NULL
+        options = ffi.new("struct pfs_options *")
+        options.size = ffi.sizeof("struct pfs_options")
+        options.flags = (0 if events else lib.PFS_OPEN_NO_EVENTS) | (
+            0 if kernel_filter else lib.PFS_OPEN_NO_FILTER
+        )
+        options.netns_fd = netns_fd
+        options.timeout_ms = max(1, round(timeout * 1000))
+        options.event_buffer = event_buffer
+        out = ffi.new("struct pfs **")
+        if fds is None:
+            ret = lib.pfs_open(out, options)
+        else:
+            ret = lib.pfs_open_fds(out, *fds, options)
+        if ret < 0:
+            raise error(-ret)
+        self._pfs = out[0]
+        # Scratch memory for every call: the core allocates nothing, nor do we in C.
+        self._link = ffi.new("struct pfs_link *", {"size": ffi.sizeof("struct pfs_link")})
+        self._bond = ffi.new("struct pfs_bond *", {"size": ffi.sizeof("struct pfs_bond")})
+        self._mode = ffi.new("struct pfs_bond *", {"known": lib.PFS_BOND_MODE})
+        self._reserve_vfs(64)
+        self._reserve_set(64)
+
+    def _reserve_vfs(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._vfs = ffi.new("struct pfs_vf[]", capacity)
+
+    def _reserve_set(self, capacity: int) -> None:
+        self._set_capacity = capacity
+        self._set = ffi.new("struct pfs_vf[]", capacity)
+        self._results = ffi.new("int32_t[]", capacity)
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return bool(self._pfs == ffi.NULL)
+
+    def close(self) -> None:
+        """Close the sockets. May be called again."""
+        pfs, self._pfs = self._pfs, ffi.NULL
+        lib.pfs_close(pfs)
+
+    def _context(self) -> Any:
+        if self._pfs == ffi.NULL:
+            msg = "the session is closed"
+            raise ValueError(msg)
+        return self._pfs
+
+    def _fail(self, ret: int, interface: str | None) -> None:
+        raise error(-ret, interface, _text(lib.pfs_extack(self._pfs)))
+
+    def status(self, name: str, *, vfs: bool, bond: Bond | None = None) -> LinkStatus:
+        """Ask for a PF and, unless ``bond`` is its master as known, for its bond.
+
+        Raises:
+            LinkNotFoundError: there is none.
+            Error: anything else.
+        """
+        context = self._context()
+        encoded = os.fsencode(name)
+        ret = lib.pfs_link_get(
+            context, 0, encoded, self._link, self._vfs if vfs else ffi.NULL, self._capacity
+        )
+        while ret == 0 and vfs and self._link.vf_count > self._capacity:
+            self._reserve_vfs(2 * self._link.vf_count)
+            ret = lib.pfs_link_get(context, 0, encoded, self._link, self._vfs, self._capacity)
+        if ret < 0:
+            self._fail(ret, name)
+        master = self._link.master_ifindex
+        if bond is None or bond.ifindex != master:
+            bond = self._bond_of(master)
+        return self._status(name, bond, vfs=vfs)
+
+    def _bond_of(self, master: int) -> Bond | None:
+        if not master:
+            return None
+        ret = lib.pfs_bond_get(self._context(), master, self._bond)
+        if ret in (-errno.EMEDIUMTYPE, -errno.ENODEV):
+            return None  # no bond, or gone since: the next look will see
+        if ret < 0:
+            self._fail(ret, None)
+        return _to_bond(self._bond)
+
+    def _status(self, name: str, bond: Bond | None, *, vfs: bool) -> LinkStatus:
+        """The scratch link as a value."""
+        link = self._link
+        known = link.known
+        mode: Any = ffi.NULL
+        if bond is not None and bond.mode is not None:
+            mode = self._mode
+            mode.mode = bond.mode
+        lacp = LACP[lib.pfs_lacp_status(link, mode)]
+        return LinkStatus(
+            name,
+            lacp,
+            _text(link.name),
+            link.ifindex,
+            _OPER_STATES.get(link.operstate, link.operstate)
+            if known & lib.PFS_LINK_OPERSTATE
+            else None,
+            link.master_ifindex or None,
+            _text(link.slave_kind) or None,
+            bond,
+            link.slave_state == 0 if known & lib.PFS_LINK_SLAVE_STATE else None,
+            link.aggregator_id if known & lib.PFS_LINK_AGGREGATOR_ID else None,
+            LacpState(link.actor_oper_port_state) if known & lib.PFS_LINK_ACTOR_STATE else None,
+            LacpState(link.partner_oper_port_state) if known & lib.PFS_LINK_PARTNER_STATE else None,
+            link.num_vf if vfs else None,
+            self._vf_list(link.vf_count) if vfs else None,
+        )
+
+    def _vf_list(self, count: int) -> tuple[Vf, ...]:
+        words = memoryview(ffi.buffer(self._vfs, 8 * count)).cast("I")
+        # A link state that we have no word for is not known: as if it were left out.
+        return tuple(
+            [
+                Vf(vf, _LINK_STATES[state])
+                for vf, state in zip(words[::2], words[1::2], strict=True)
+                if state < len(_LINK_STATES)
+            ]
+        )
+
+    def ports(self) -> list[LinkStatus]:
+        """Every link that is a port of a bond, without VFs."""
+        context = self._context()
+        capacity = 256
+        while True:
+            links = ffi.new("struct pfs_link[]", capacity)
+            links[0].size = ffi.sizeof("struct pfs_link")
+            count = lib.pfs_link_dump(context, links, capacity)
+            if count < 0:
+                self._fail(count, None)
+            if count <= capacity:
+                break
+            capacity = 2 * count
+        names = [
+            _text(links[i].name) for i in range(count) if ffi.string(links[i].slave_kind) == b"bond"
+        ]
+        return [self.status(name, vfs=False) for name in names]
+
+    def vf_set(self, ifindex: int, vfs: Sequence[tuple[int, LinkState]], chunk: int) -> list[int]:
+        """Set link states. Returns 0 or an errno (positive) for each."""
+        count = len(vfs)
+        if count > self._set_capacity:
+            self._reserve_set(2 * count)
+        for entry, (vf, state) in zip(self._set, vfs, strict=False):
+            entry.vf = vf
+            entry.link_state = state
+        ret = lib.pfs_vf_set(self._context(), ifindex, self._set, count, chunk, self._results)
+        if ret < 0:
+            self._fail(ret, None)
+        if ret == 0:
+            return [0] * count
+        return [-result for result in ffi.unpack(self._results, count)]
+
+    def extack(self) -> str:
+        """The kernel's words for the last request that failed."""
+        return _text(lib.pfs_extack(self._context()))
+
+    def set_permitted(self) -> bool:
+        """Whether the kernel would let us set VFs; changes nothing."""
+        ret = lib.pfs_vf_set_permitted(self._context())
+        if ret < 0 and ret != -errno.EPERM:
+            self._fail(ret, None)
+        return bool(ret == 0)
+
+    def fileno(self) -> int:
+        """The event socket."""
+        fd: int = lib.pfs_fd(self._context())
+        if fd < 0:
+            msg = "the session was opened without events"
+            raise ValueError(msg)
+        return fd
+
+    def watch(self, ifindexes: Iterable[int], names: Iterable[str]) -> None:
+        """Let only these links wake us."""
+        indexes = list(ifindexes)
+        # Kept until the call returns: cffi does not own what the array points to.
+        strings = [ffi.new("char[]", os.fsencode(name)) for name in names]
+        ret = lib.pfs_watch(
+            self._context(),
+            ffi.new("uint32_t[]", indexes),
+            len(indexes),
+            ffi.new("char *[]", strings),
+            len(strings),
+        )
+        if ret < 0:
+            self._fail(ret, None)
+
+    def next_event(self) -> Event | None:
+        """The next event, or None.
+
+        Raises:
+            EventsLostError: some are gone, or could not be read.
+            Error: anything else.
+        """
+        link = self._link
+        ret = lib.pfs_event_next(self._context(), link)
+        if ret == -errno.EAGAIN:
+            return None
+        if ret in _LOST:
+            raise EventsLostError(errno.ENOBUFS)
+        if ret < 0:
+            self._fail(ret, None)
+        return Event(ret == RTM_DELLINK, link.ifindex, _text(link.name), link.master_ifindex)
+
+    def event_status(self, name: str, bond: Bond | None) -> LinkStatus:
+        """What the event that next_event() just returned says of a PF, in a known bond."""
+        return self._status(name, bond, vfs=False)
+
+
+def _to_bond(bond: Any) -> Bond:
+    known = bond.known
+    info = known & lib.PFS_BOND_AD_INFO
+    return Bond(
+        ifindex=bond.ifindex,
+        name=_text(bond.name),
+        mode=_BOND_MODES.get(bond.mode, bond.mode) if known & lib.PFS_BOND_MODE else None,
+        lacp_rate=LacpRate(bool(bond.ad_lacp_rate)) if known & lib.PFS_BOND_AD_LACP_RATE else None,
+        miimon=bond.miimon if known & lib.PFS_BOND_MIIMON else None,
+        min_links=bond.min_links if known & lib.PFS_BOND_MIN_LINKS else None,
+        aggregator_id=bond.ad_aggregator if info else None,
+        num_ports=bond.ad_num_ports if info else None,
+        actor_key=bond.ad_actor_key if info else None,
+        partner_key=bond.ad_partner_key if info else None,
+        partner_mac=ffi.buffer(bond.ad_partner_mac)[:].hex(":") if info else None,
+    )
+
+
+def decode(message: bytes) -> tuple[LinkStatus, Bond | None, tuple[Vf, ...]] | None:
+    """Read one link message, for tests and tools that have bytes and no kernel.
+
+    Returns:
+        The link, judged without its bond; the link as a bond, where it is one; its VFs. None
+        where the message is well-formed but tells nothing of a link.
+
+    Raises:
+        MalformedError: it contradicts itself.
+    """
+    # Not Wire's scratch: no socket is open here, and cffi's memory is aligned to 8.
+    buf = ffi.new("char[]", message)
+    wire = Wire.__new__(Wire)
+    wire._link = ffi.new("struct pfs_link *", {"size": ffi.sizeof("struct pfs_link")})
+    wire._bond = ffi.new("struct pfs_bond *", {"size": ffi.sizeof("struct pfs_bond")})
+    wire._reserve_vfs(len(message) // 16 + 1)
+    ret = lib.pfs_link_decode(
+        buf, len(message), wire._link, wire._bond, wire._vfs, wire._capacity
+    )
+    if ret == -errno.ENOMSG:
+        return None
+    if ret < 0:
+        raise error(-ret)
+    status = wire._status(_text(wire._link.name), None, vfs=True)
+    bond = _to_bond(wire._bond) if ffi.string(wire._link.kind) == b"bond" else None
+    return status, bond, status.vfs or ()
+
+
+def encode_vf_set(ifindex: int, seq: int, vfs: Sequence[tuple[int, int]]) -> bytes:
+    """Write one RTM_SETLINK, for tests and tools that have no kernel.
+
+    Raises:
+        Error: EMSGSIZE, more than 4,094 VFs.
+    """
+    size = 36 + 16 * len(vfs)
+    buf = ffi.new("char[]", size)
+    entries = ffi.new("struct pfs_vf[]", [tuple(map(int, pair)) for pair in vfs])
+    ret = lib.pfs_vf_set_encode(buf, size, ifindex, seq, entries, len(vfs))
+    if ret < 0:
+        raise error(-ret)
+    return bytes(ffi.buffer(buf, ret))
+
+
+class Timer:
+    """A descriptor that becomes readable at a time: timerfd_create(2)."""
+
+    __slots__ = ("_spec", "fd")
+
+    def __init__(self) -> None:
+        self._spec = ffi.new("struct itimerspec *")
+        self.fd: int = lib.timerfd_create(
+            lib.CLOCK_MONOTONIC, lib.TFD_CLOEXEC | lib.TFD_NONBLOCK
+        )
+        if self.fd < 0:
+            raise error(ffi.errno)
+
+    def set(self, seconds: float) -> None:
+        """Become readable in so many seconds; until then be not."""
+        nanoseconds = max(1, int(seconds * 1e9))
+        self._spec.it_value.tv_sec, self._spec.it_value.tv_nsec = divmod(nanoseconds, 10**9)
+        lib.timerfd_settime(self.fd, 0, self._spec, ffi.NULL)

@@ -1,0 +1,83 @@
+"""What can go wrong, as one tree.
+
+::
+
+    OSError
+     └── Error                    anything the kernel or its answer said
+          ├── LinkNotFoundError   ENODEV: no interface of this name or index
+          ├── NotPermittedError   EPERM: also a PermissionError
+          ├── EventsLostError     ENOBUFS: ask for everything again
+          ├── MalformedError      EBADMSG: an answer that cannot be right
+          └── NoAnswerError       ETIMEDOUT: also a TimeoutError
+
+``ValueError`` and ``TypeError`` are raised for bad arguments, before any I/O.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+
+
+class Error(OSError):
+    """A request failed.
+
+    ``errno`` and ``strerror`` are the kernel's; ``filename`` holds the interface, so that
+    ``str()`` shows it.
+    """
+
+    extack: str
+    """What the kernel added in words (NETLINK_EXT_ACK); empty where it added nothing."""
+
+    def __init__(self, errno: int, interface: str | None = None, extack: str = "") -> None:
+        text = _CURES.get(errno) or os.strerror(errno)
+        if extack:
+            text += f" ({extack})"
+        super().__init__(errno, text, interface)
+        self.extack = extack
+
+    def __reduce__(self) -> tuple[type[Error], tuple[int | None, str | None, str]]:
+        return type(self), (self.errno, self.filename, self.extack)
+
+
+class LinkNotFoundError(Error):
+    """There is no interface of this name or index in the network namespace."""
+
+
+class NotPermittedError(Error, PermissionError):
+    """The kernel refused: setting VFs needs CAP_NET_ADMIN, another namespace CAP_SYS_ADMIN."""
+
+
+class EventsLostError(Error):
+    """The kernel had more events than the socket had room for; some are gone."""
+
+
+class MalformedError(Error):
+    """A message of the kernel contradicts itself."""
+
+
+class NoAnswerError(Error, TimeoutError):
+    """The kernel did not answer in time."""
+
+
+_CURES = {
+    _errno.EPERM: "Operation not permitted: setting VFs needs CAP_NET_ADMIN",
+    _errno.ENOBUFS: "Events were lost",
+    _errno.EBADMSG: "Malformed message",
+    _errno.EMSGSIZE: "The kernel could not fit its answer into one message",
+    _errno.ETIMEDOUT: "The kernel did not answer in time",
+    _errno.ECANCELED: "Not tried: an earlier failure made it pointless",
+}
+
+_CLASSES: dict[int, type[Error]] = {
+    _errno.ENODEV: LinkNotFoundError,
+    _errno.EPERM: NotPermittedError,
+    _errno.ENOBUFS: EventsLostError,
+    _errno.EBADMSG: MalformedError,
+    _errno.ETIMEDOUT: NoAnswerError,
+}
+
+
+def error(errno: int, interface: str | None = None, extack: str = "") -> Error:
+    """The exception for an errno, of the class that fits it."""
+    return _CLASSES.get(errno, Error)(errno, interface, extack)

@@ -1,0 +1,206 @@
+"""One look, or one change."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Self
+
+from pfstatus._wire import Wire
+from pfstatus.errors import error
+from pfstatus.values import LinkState, LinkStatus, Vf, VfResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pfstatus.values import Bond
+
+NAME_MAX = 127
+"""Bytes of the longest alternative name, ALTIFNAMSIZ - 1."""
+
+
+def check_name(name: str) -> str:
+    """Refuse what can be no interface's name.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is empty, too long, or holds a character that the kernel refuses.
+    """
+    if not isinstance(name, str):
+        msg = f"an interface name is a string, not {name!r}"
+        raise TypeError(msg)
+    bad = [char for char in name if char in "/:\0" or char.isspace()]
+    if not name or name in {".", ".."} or bad or len(os.fsencode(name)) > NAME_MAX:
+        msg = f"{name!r} cannot be an interface name: 1 to {NAME_MAX} bytes without '/', ':', spaces"
+        raise ValueError(msg)
+    return name
+
+
+class Session:
+    """A conversation with the kernel, in one network namespace.
+
+    Used by one thread at a time, and by one process: after ``fork()`` the child opens its own.
+    Reading needs no privilege, setting needs CAP_NET_ADMIN.
+
+    Args:
+        netns: path ("/run/netns/blue") or descriptor of another network namespace. Entering it
+            needs CAP_SYS_ADMIN; the calling thread stays in its own.
+        timeout: seconds to wait for one answer.
+        events: also open the event socket, which a Monitor needs.
+        kernel_filter: let the kernel drop events of links that nobody watches. Without, each
+            event of any link wakes the process; nothing else differs.
+        event_buffer: bytes of event that the kernel may queue; 0 for 1 MiB.
+
+    Raises:
+        NotPermittedError: the namespace may not be entered.
+        Error: a socket could not be opened.
+        OSError: the namespace could not be opened.
+        ValueError: ``netns`` is no network namespace, ``timeout`` is not positive.
+    """
+
+    def __init__(
+        self,
+        *,
+        netns: str | os.PathLike[str] | int | None = None,
+        timeout: float = 5.0,
+        events: bool = False,
+        kernel_filter: bool = True,
+        event_buffer: int = 0,
+    ) -> None:
+        if not timeout > 0:
+            msg = f"timeout must be positive, not {timeout!r}"
+            raise ValueError(msg)
+        opened = -1
+        fd = -1
+        if isinstance(netns, int):
+            fd = netns
+        elif netns is not None:
+            fd = opened = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if netns is not None and not stat.S_ISREG(os.fstat(fd).st_mode):
+                msg = f"{netns!r} is no network namespace"
+                raise ValueError(msg)
+            self._wire = Wire(
+                netns_fd=fd,
+                events=events,
+                kernel_filter=kernel_filter,
+                timeout=timeout,
+                event_buffer=event_buffer,
+            )
+        finally:
+            if opened >= 0:
+                os.close(opened)
+
+    @classmethod
+    def from_fds(cls, request_fd: int, event_fd: int = -1, *, timeout: float = 5.0) -> Self:
+        """A session on descriptors that somebody else opened.
+
+        For a process that drops its privileges, or that was handed sockets of a namespace it
+        may not enter; and for tests, where the other end of a datagram socketpair plays the
+        kernel.
+
+        Args:
+            request_fd: a bound NETLINK_ROUTE socket. It becomes the session's.
+            event_fd: one that joined RTNLGRP_LINK, likewise; -1 for none.
+            timeout: seconds to wait for one answer.
+
+        Raises:
+            Error: one is no socket.
+        """
+        self = cls.__new__(cls)
+        self._wire = Wire(fds=(request_fd, event_fd), timeout=timeout)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<pfstatus.Session {'closed' if self.closed else 'open'}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._wire.closed
+
+    def close(self) -> None:
+        """Close the sockets. May be called again."""
+        self._wire.close()
+
+    def get(self, name: str, *, vfs: bool = True, bond: Bond | None = None) -> LinkStatus:
+        """Ask for one PF.
+
+        Args:
+            name: its name or one of its alternative names.
+            vfs: also read its VFs. This makes the kernel call the driver for each VF under the
+                RTNL lock, 0.1 to 2 ms a VF on real NICs, while the rest of the node waits.
+            bond: its master as read before: spares the question if it still is the master.
+
+        Raises:
+            LinkNotFoundError: there is no such interface.
+            Error: the kernel refused or its answer is unusable. With EMSGSIZE (seen with
+                InfiniBand VFs) ask again with ``vfs=False``.
+            ValueError: ``name`` can be no name, or the session is closed.
+        """
+        return self._wire.status(check_name(name), vfs=vfs, bond=bond)
+
+    def ports(self) -> list[LinkStatus]:
+        """Every interface that is a port of a bond, without its VFs.
+
+        Raises:
+            Error: the kernel refused or its answer is unusable.
+        """
+        return self._wire.ports()
+
+    def set_vf_link_state(
+        self,
+        pf: str | LinkStatus,
+        settings: Mapping[int, LinkState | int | str] | Iterable[Vf],
+        *,
+        chunk: int = 0,
+    ) -> tuple[VfResult, ...]:
+        """Set the link state of VFs of one PF, in the order given.
+
+        All of them go in one message. If the kernel stops at one that fails, the VFs are read
+        again and the rest is set one by one, so that each failure is known by its VF.
+
+        Args:
+            pf: its name, or a status of it, which spares the look-up.
+            settings: link state by VF number: "auto", "enable", "disable" or a LinkState.
+            chunk: most VFs in one message, 0 for no limit. The kernel holds the RTNL lock for
+                a whole message, so a NIC that needs milliseconds for a VF wants small ones.
+
+        Returns:
+            A result for each VF. A VF's error does not raise.
+
+        Raises:
+            LinkNotFoundError: there is no such PF.
+            Error: nothing was tried.
+            ValueError: a state or a VF number is out of range, or the session is closed.
+        """
+        items = settings.items() if hasattr(settings, "items") else settings
+        pairs = [(vf, LinkState.parse(state)) for vf, state in items]
+        for vf, _ in pairs:
+            if isinstance(vf, bool) or not isinstance(vf, int) or not 0 <= vf < 1 << 16:
+                msg = f"a VF number is an integer from 0 to 65535, not {vf!r}"
+                raise ValueError(msg)
+        if chunk < 0:
+            msg = f"chunk must not be negative: {chunk!r}"
+            raise ValueError(msg)
+        status = pf if isinstance(pf, LinkStatus) else self.get(pf, vfs=False)
+        if status.ifindex is None:
+            raise error(19, status.name)
+        errors = self._wire.vf_set(status.ifindex, pairs, chunk)
+        if not any(errors):
+            return tuple([VfResult(vf, state, None) for vf, state in pairs])
+        extack = self._wire.extack()
+        return tuple(
+            VfResult(vf, state, error(code, status.name, extack) if code else None)
+            for (vf, state), code in zip(pairs, errors, strict=True)
+        )
+
+    def may_set_vfs(self) -> bool:
+        """Whether the kernel would let this process set VFs (CAP_NET_ADMIN). Changes nothing."""
+        return self._wire.set_permitted()

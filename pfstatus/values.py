@@ -1,0 +1,287 @@
+"""What the kernel says, as values: frozen, hashable, picklable, and ignorant of any I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum, IntFlag
+from typing import NamedTuple
+
+
+class LinkState(IntEnum):
+    """Link state of a VF, uapi/linux/if_link.h ``IFLA_VF_LINK_STATE_*``."""
+
+    AUTO = 0
+    """The VF's link follows the PF's cable."""
+    ENABLE = 1
+    """Always up, whatever the cable does."""
+    DISABLE = 2
+    """Always down."""
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+    @classmethod
+    def parse(cls, value: LinkState | int | str) -> LinkState:
+        """Take "auto", "enable", "disable" or the number.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        if isinstance(value, str):
+            try:
+                return cls[value.upper()]
+            except KeyError:
+                pass
+        else:
+            try:
+                return cls(value)
+            except ValueError:
+                pass
+        msg = f"link state must be auto, enable or disable, not {value!r}"
+        raise ValueError(msg)
+
+
+class LacpState(IntFlag):
+    """Bits of a port state, IEEE 802.1AX-2014 6.4.2.3, uapi/linux/if_bonding.h."""
+
+    ACTIVITY = 0x01
+    """Active LACP: the port speaks first."""
+    TIMEOUT = 0x02
+    """Short timeout: LACPDUs are wanted every second, and missed after three."""
+    AGGREGATION = 0x04
+    """The port may be aggregated."""
+    SYNCHRONIZATION = 0x08
+    """The port is in the right aggregator."""
+    COLLECTING = 0x10
+    """Incoming frames are taken."""
+    DISTRIBUTING = 0x20
+    """Outgoing frames are sent."""
+    DEFAULTED = 0x40
+    """No partner was heard: its values are administrative defaults."""
+    EXPIRED = 0x80
+    """LACPDUs stopped."""
+
+
+class BondMode(IntEnum):
+    """Mode of a bond, uapi/linux/if_bonding.h ``BOND_MODE_*``."""
+
+    BALANCE_RR = 0
+    ACTIVE_BACKUP = 1
+    BALANCE_XOR = 2
+    BROADCAST = 3
+    IEEE_802_3AD = 4
+    BALANCE_TLB = 5
+    BALANCE_ALB = 6
+
+    def __str__(self) -> str:
+        """The word that ``ip`` and sysfs use."""
+        return "802.3ad" if self is BondMode.IEEE_802_3AD else self.name.lower().replace("_", "-")
+
+
+class LacpRate(IntEnum):
+    """How often a port wants LACPDUs, ``IFLA_BOND_AD_LACP_RATE``."""
+
+    SLOW = 0
+    """Every 30 s: a loss shows after 90 s."""
+    FAST = 1
+    """Every second: a loss shows after 3 s."""
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class OperState(IntEnum):
+    """Operational state of a link, RFC 2863, uapi/linux/if.h ``IF_OPER_*``."""
+
+    UNKNOWN = 0
+    NOTPRESENT = 1
+    DOWN = 2
+    LOWERLAYERDOWN = 3
+    TESTING = 4
+    DORMANT = 5
+    UP = 6
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class LacpStatus(Enum):
+    """The answer in one word."""
+
+    UP = "up"
+    """Frames reach the switch."""
+    DOWN = "down"
+    """They do not: VFs should not follow the cable."""
+    UNKNOWN = "unknown"
+    """Nothing can be said of LACP; nothing should be done."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class LacpReason(IntEnum):
+    """Why: ``enum pfs_lacp`` of pfstatus.h, which holds the rule."""
+
+    UP = 0
+    """Both ends aggregate, are in sync, collect and distribute."""
+    EXPIRED = 1
+    """Down: LACPDUs stopped."""
+    DEFAULTED = 2
+    """Down: no partner."""
+    NEGOTIATING = 3
+    """Down: the ends do not both aggregate, stay in sync, collect and distribute."""
+    ABSENT = 16
+    """Unknown: no such interface."""
+    NO_BOND = 17
+    """Unknown: no master."""
+    NOT_A_BOND = 18
+    """Unknown: the master is a bridge, a team, a VRF..."""
+    WRONG_MODE = 19
+    """Unknown: the bond is not in mode 802.3ad."""
+    NO_AGGREGATOR = 20
+    """Unknown: the bond has not assigned the port to an aggregator."""
+    LINK_DOWN = 21
+    """Unknown: operstate is not up."""
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Lacp:
+    """LACP on one PF, judged."""
+
+    status: LacpStatus
+    """Up, down, or unknown."""
+    reason: LacpReason
+    """Which way of being so."""
+    sentence: str
+    """The same for people."""
+
+    def __str__(self) -> str:
+        if self.status.name == self.reason.name:
+            return str(self.status)
+        return f"{self.status} ({self.reason})"
+
+
+class Vf(NamedTuple):
+    """One virtual function of a PF."""
+
+    vf: int
+    """Its number, from 0."""
+    link_state: LinkState
+    """What it is told about the cable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """A PF's master, where that is a bond."""
+
+    ifindex: int
+    """Interface index of the bond."""
+    name: str
+    """Its name."""
+    mode: BondMode | int | None
+    """Its mode; a plain integer where it is none that we know."""
+    lacp_rate: LacpRate | None
+    """How often it asks the switch for LACPDUs."""
+    miimon: int | None
+    """Link monitoring interval, milliseconds."""
+    min_links: int | None
+    """Ports that must be active for the bond to have a carrier."""
+    aggregator_id: int | None
+    """``IFLA_BOND_AD_INFO``: the active aggregator; None where there is none."""
+    num_ports: int | None
+    """Ports in the active aggregator."""
+    actor_key: int | None
+    """Our operational key."""
+    partner_key: int | None
+    """The switch's operational key."""
+    partner_mac: str | None
+    """The switch's system identifier, "aa:bb:cc:dd:ee:ff"."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """What the kernel said of one PF at one moment."""
+
+    name: str
+    """The name that it was asked by."""
+    lacp: Lacp
+    """LACP, judged."""
+    ifname: str | None = None
+    """The kernel's own name; differs where ``name`` is an alternative one."""
+    ifindex: int | None = None
+    """Interface index in the session's network namespace; None where absent."""
+    operstate: OperState | int | None = None
+    """Operational state."""
+    master: int | None = None
+    """Interface index of the master."""
+    master_kind: str | None = None
+    """What the master is: "bond", "bridge", "team", "vrf"..."""
+    bond: Bond | None = None
+    """The master, where it is a bond."""
+    active: bool | None = None
+    """Whether the bond uses the port (``IFLA_BOND_SLAVE_STATE``)."""
+    aggregator_id: int | None = None
+    """The port's aggregator."""
+    actor: LacpState | None = None
+    """Our end's port state; None where the PF is no 802.3ad port with an aggregator."""
+    partner: LacpState | None = None
+    """The switch's port state, as far as we heard of it."""
+    num_vfs: int | None = None
+    """VFs that exist; None where they were not asked for."""
+    vfs: tuple[Vf, ...] | None = None
+    """The VFs, in the kernel's order. A list may be sparse: one whose driver could not answer
+    is left out. None where they were not asked for."""
+
+    def __str__(self) -> str:
+        return f"{self.name}: LACP {self.lacp}"
+
+
+class VfResult(NamedTuple):
+    """What became of one VF's setting."""
+
+    vf: int
+    """The VF."""
+    link_state: LinkState
+    """What it was to be set to."""
+    error: OSError | None
+    """None: the driver accepted. Some accept and do nothing: reading again tells."""
+
+
+class Cause(Enum):
+    """What made a monitor look."""
+
+    START = "start"
+    """The present, when the monitor began."""
+    EVENT = "event"
+    """The kernel told."""
+    ASKED = "asked"
+    """We asked, since the kernel does not tell of everything."""
+    RESYNC = "resync"
+    """Events were lost, so everything was asked for."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A PF as it was and as it is."""
+
+    old: LinkStatus | None
+    """None for the first one of a PF."""
+    new: LinkStatus
+    """What holds now."""
+    cause: Cause
+    """What made the monitor look."""
+
+    @property
+    def name(self) -> str:
+        """The PF, as it was named to the monitor."""
+        return self.new.name
+
+    def __str__(self) -> str:
+        was = f"{self.old.lacp} -> " if self.old else ""
+        return f"{self.name}: LACP {was}{self.new.lacp} [{self.cause}]"
