@@ -10,6 +10,8 @@ from pfstatus.errors import (
     NoAnswerError,
     NotPermittedError,
 )
+from pfstatus.monitor import Monitor
+from pfstatus.relay import Plan, Policy, Relay, Report, json_lines, plan, to_logging
 from pfstatus.session import Session
 from pfstatus.values import (
     Bond,
@@ -27,3 +29,35 @@ from pfstatus.values import (
     Vf,
     VfResult,
 )
+
+__all__ = [
+    "Bond",
+    "BondMode",
+    "Cause",
+    "Change",
+    "Error",
+    "EventsLostError",
+    "Lacp",
+    "LacpRate",
+    "LacpReason",
+    "LacpState",
+    "LacpStatus",
+    "LinkNotFoundError",
+    "LinkState",
+    "LinkStatus",
+    "MalformedError",
+    "Monitor",
+    "NoAnswerError",
+    "NotPermittedError",
+    "OperState",
+    "Plan",
+    "Policy",
+    "Relay",
+    "Report",
+    "Session",
+    "Vf",
+    "VfResult",
+    "json_lines",
+    "plan",
+    "to_logging",
+]

@@ -40,7 +40,8 @@ WATCH_MAX: int = lib.PFS_WATCH_MAX
 
 def _text(chars: Any) -> str:
     # The kernel allows any byte in a name but '/', white space and NUL.
-    return ffi.string(chars).decode("utf-8", "surrogateescape")
+    text: str = ffi.string(chars).decode("utf-8", "surrogateescape")
+    return text
 
 
 def _lacp(reason: LacpReason) -> Lacp:
@@ -103,10 +104,7 @@ class Wire:
         options.timeout_ms = max(1, round(timeout * 1000))
         options.event_buffer = event_buffer
         out = ffi.new("struct pfs **")
-        if fds is None:
-            ret = lib.pfs_open(out, options)
-        else:
-            ret = lib.pfs_open_fds(out, *fds, options)
+        ret = lib.pfs_open_fds(out, *fds, options) if fds else lib.pfs_open(out, options)
         if ret < 0:
             raise error(-ret)
         self._pfs = out[0]
@@ -164,17 +162,17 @@ class Wire:
             self._fail(ret, name)
         master = self._link.master_ifindex
         if bond is None or bond.ifindex != master:
-            bond = self._bond_of(master)
+            bond = self._bond_of(name, master)
         return self._status(name, bond, vfs=vfs)
 
-    def _bond_of(self, master: int) -> Bond | None:
+    def _bond_of(self, name: str, master: int) -> Bond | None:
         if not master:
             return None
         ret = lib.pfs_bond_get(self._context(), master, self._bond)
         if ret in (-errno.EMEDIUMTYPE, -errno.ENODEV):
             return None  # no bond, or gone since: the next look will see
         if ret < 0:
-            self._fail(ret, None)
+            self._fail(ret, name)
         return _to_bond(self._bond)
 
     def _status(self, name: str, bond: Bond | None, *, vfs: bool) -> LinkStatus:
@@ -339,9 +337,7 @@ def decode(message: bytes) -> tuple[LinkStatus, Bond | None, tuple[Vf, ...]] | N
     wire._link = ffi.new("struct pfs_link *", {"size": ffi.sizeof("struct pfs_link")})
     wire._bond = ffi.new("struct pfs_bond *", {"size": ffi.sizeof("struct pfs_bond")})
     wire._reserve_vfs(len(message) // 16 + 1)
-    ret = lib.pfs_link_decode(
-        buf, len(message), wire._link, wire._bond, wire._vfs, wire._capacity
-    )
+    ret = lib.pfs_link_decode(buf, len(message), wire._link, wire._bond, wire._vfs, wire._capacity)
     if ret == -errno.ENOMSG:
         return None
     if ret < 0:
@@ -373,9 +369,7 @@ class Timer:
 
     def __init__(self) -> None:
         self._spec = ffi.new("struct itimerspec *")
-        self.fd: int = lib.timerfd_create(
-            lib.CLOCK_MONOTONIC, lib.TFD_CLOEXEC | lib.TFD_NONBLOCK
-        )
+        self.fd: int = lib.timerfd_create(lib.CLOCK_MONOTONIC, lib.TFD_CLOEXEC | lib.TFD_NONBLOCK)
         if self.fd < 0:
             raise error(ffi.errno)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import warnings
 from typing import TYPE_CHECKING, Self
 
 from pfstatus._wire import Wire
@@ -31,7 +32,9 @@ def check_name(name: str) -> str:
         raise TypeError(msg)
     bad = [char for char in name if char in "/:\0" or char.isspace()]
     if not name or name in {".", ".."} or bad or len(os.fsencode(name)) > NAME_MAX:
-        msg = f"{name!r} cannot be an interface name: 1 to {NAME_MAX} bytes without '/', ':', spaces"
+        msg = (
+            f"{name!r} cannot be an interface name: 1 to {NAME_MAX} bytes without '/', ':', spaces"
+        )
         raise ValueError(msg)
     return name
 
@@ -116,6 +119,11 @@ class Session:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_wire") and not self.closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            self.close()
 
     def __repr__(self) -> str:
         return f"<pfstatus.Session {'closed' if self.closed else 'open'}>"
