@@ -66,7 +66,9 @@ def find_busybox() -> Path:
 def check_requirements() -> None:
     """Raises LabError naming the packages that are missing."""
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    missing = [package for tool, package in REQUIREMENTS.items() if not shutil.which(tool, path=path)]
+    missing = [
+        package for tool, package in REQUIREMENTS.items() if not shutil.which(tool, path=path)
+    ]
     if missing:
         raise LabError("missing here; install: " + " ".join(missing))
     os.environ["PATH"] = path
@@ -102,7 +104,7 @@ class Machine:
             find_busybox(),
             "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()),
             "#!/bin/sh\n"
-            f"cd {shlex.quote(os.getcwd())} || exit\n"
+            f"cd {shlex.quote(str(Path.cwd()))} || exit\n"
             f"exec env -i {shlex.join([*variables, *command])}\n",
         )
 
