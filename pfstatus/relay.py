@@ -283,6 +283,7 @@ class Relay:
         self._pfs = {name: _Pf(name) for name in interfaces}
         self._ledger = Ledger(policy.state_file if policy.keeps_record() else None)
         self._started = False
+        self._lost_events = 0
         self._monitor = Monitor(
             *interfaces, interval=interval, every_event=True, session=session, netns=netns
         )
@@ -384,6 +385,10 @@ class Relay:
                 raise  # not about one PF: the sockets themselves
             self._say_failure(exc.filename, exc)
             return
+        finally:
+            lost, self._lost_events = self._lost_events, self._monitor.lost_events
+            if lost != self._lost_events:
+                self._say("WARN", "events were lost, asking for everything")
         for change in changes:
             self._on_change(self._pfs[change.name], change)
 
