@@ -5,6 +5,7 @@ root. Under the cache directory of one kernel lies what the packages hold, made 
 `boot/`, `lib/modules/`, `usr/src/`.
 """
 
+import fcntl
 import hashlib
 import os
 import re
@@ -20,7 +21,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pfst
 
 _IMAGE = re.compile(r"linux-image-(\d+\.\d+\.[\w.+~-]*?-?(?:amd64|generic))")
 _UNWANTED = re.compile(r"-(cloud|rt)-")
-_PARTS = re.compile(r"linux-(headers|kbuild|modules)-")
+_PARTS = re.compile(r"linux-(headers|kbuild|modules|base|binary)-\d")
 """Of an image's and its headers' dependencies, the packages that hold files the lab needs."""
 
 Say = Callable[[str], None]
@@ -116,12 +117,18 @@ class Kernel:
         """Its modules, nicsim among them once built."""
         return self.root / "lib" / "modules" / self.release
 
-    def download(self, say: Say) -> None:
-        """Fetches and unpacks it unless that was done before."""
-        if self.root.exists():
-            return
-        say(f"downloading linux-image-{self.release} and its headers (once)")
+    def prepare(self, say: Say) -> None:
+        """Brings it into the cache, with nicsim as its source is now; only what is missing."""
         CACHE.mkdir(parents=True, exist_ok=True)
+        with (CACHE / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.root.exists():
+                self._download(say)
+            if not self._nicsim_stamp().exists():
+                self._build_nicsim(say)
+
+    def _download(self, say: Say) -> None:
+        say(f"downloading linux-image-{self.release} and its headers (once)")
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             packages = sorted(_packages(self.release))
             subprocess.run(
@@ -140,14 +147,13 @@ class Kernel:
             subprocess.run(["depmod", "-b", root, self.release], check=True)
             root.rename(self.root)
 
-    def build_nicsim(self, say: Say) -> None:
-        """Builds nicsim and puts it among the modules, unless its source is what was built last."""
+    def _nicsim_stamp(self) -> Path:
         digest = hashlib.sha256()
         for file in sorted(SOURCE.iterdir()):
             digest.update(file.name.encode() + file.read_bytes())
-        stamp = self.modules / "updates" / f"nicsim-{digest.hexdigest()[:16]}"
-        if stamp.exists():
-            return
+        return self.modules / "updates" / f"nicsim-{digest.hexdigest()[:16]}"
+
+    def _build_nicsim(self, say: Say) -> None:
         say(f"building nicsim for {self.release}")
         with tempfile.TemporaryDirectory(dir=self.root) as scratch:
             build = Path(scratch) / "nicsim"
@@ -164,11 +170,12 @@ class Kernel:
             )
             if made.returncode:
                 raise LabError(f"nicsim does not build for {self.release}:\n{made.stdout}")
-            shutil.rmtree(stamp.parent, ignore_errors=True)
-            stamp.parent.mkdir()
-            shutil.copy(build / "nicsim.ko", stamp.parent)
+            updates = self.modules / "updates"
+            shutil.rmtree(updates, ignore_errors=True)
+            updates.mkdir()
+            shutil.copy(build / "nicsim.ko", updates)
         subprocess.run(["depmod", "-b", self.root, self.release], check=True)
-        stamp.touch()
+        self._nicsim_stamp().touch()
 
 
 def _relocate(unpacked: Path, final: Path) -> None:
@@ -176,5 +183,4 @@ def _relocate(unpacked: Path, final: Path) -> None:
     for makefile in unpacked.glob("usr/src/linux-headers-*/Makefile"):
         if not makefile.is_symlink():
             text = makefile.read_text()
-            if text.startswith("include /usr/src/"):
-                makefile.write_text(text.replace("/usr/src/", f"{final}/usr/src/", 1))
+            makefile.write_text(text.replace("/usr/src/linux-", f"{final}/usr/src/linux-"))

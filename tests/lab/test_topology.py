@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 from nic import reaction
-from topology import Direction, Lab, ip, run, wait_for
+from topology import SWITCH_ADDRESS, Direction, Lab, ip, run, wait_for
 
 
 def carrier(netdev: str) -> bool:
@@ -25,6 +25,25 @@ def wait_for_traffic(netdev: str) -> None:
 
 def test_reset_comes_back_with_lacp_up(lab: Lab) -> None:
     assert [port.port_states() for port in lab.ports] == [(0x3F, 0x3F)] * 2
+
+
+def test_frames_reach_the_switch_the_pf_and_a_vf_of_the_same_nic(lab: Lab) -> None:
+    port = lab.ports[0]
+    for each in lab.ports:
+        each.nic.num_vfs = 2
+    lab.pod()
+    ip("link add vrf0 type vrf table 10", "link set vrf0 up")
+    ip("link set pf0v1 master vrf0", "link set pf0v1 up", "addr add 192.0.2.4/24 dev pf0v1")
+    ip(f"addr add 192.0.2.3/24 dev {port.bond}")
+    for destination in (SWITCH_ADDRESS, "192.0.2.3", "192.0.2.4"):
+        run("ip", "netns", "exec", "pod", "ping", "-c1", "-W2", destination)
+
+
+def test_a_vf_mac_is_set_through_the_pf(lab: Lab) -> None:
+    lab.ports[0].nic.num_vfs = 1
+    ip("link set pf0 vf 0 mac 02:00:00:00:00:05")
+    shown = json.loads(run("ip", "-j", "link", "show", "dev", "pf0"))[0]
+    assert shown["vfinfo_list"][0]["address"] == "02:00:00:00:00:05"
 
 
 @pytest.mark.parametrize("direction", get_args(Direction))

@@ -59,7 +59,7 @@ def links(netns: str | None = None) -> list[dict[str, Any]]:
     return found
 
 
-def wait_for(condition: Callable[[], bool], timeout: float, what: str) -> None:
+def wait_for(condition: Callable[[], object], timeout: float, what: str) -> None:
     """Returns once the condition holds.
 
     Raises:
