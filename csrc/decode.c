@@ -6,7 +6,6 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
-#include <netlink/msg.h>
 #include <string.h>
 
 #include "internal.h"
@@ -16,6 +15,9 @@
 #define BOND_SIZE_MIN 52u
 /* More than any release will have: the caller's size was never set. */
 #define SIZE_MAX_SANE 4096u
+
+/* The kernel's MAX_ERRNO: what lies beyond is no errno, and may not be negated. */
+#define ERRNO_MAX 4095
 
 _Static_assert(sizeof(struct pfs_link) == LINK_SIZE_MIN, "a field was added: keep the old minimum");
 _Static_assert(sizeof(struct pfs_bond) == BOND_SIZE_MIN, "a field was added: keep the old minimum");
@@ -266,6 +268,53 @@ static ssize_t decode_vfs(const uint8_t *at, size_t remaining, struct pfs_link *
 	return (ssize_t)pos;
 }
 
+/*
+ * IFLA_IFNAME. The filter in the kernel judges by the first attribute alone and
+ * up to the terminator: a message that it could read otherwise than we do is
+ * refused here.
+ */
+static int decode_name(const struct nlattr *nla, struct pfs_link *link)
+{
+	size_t room = (size_t)nla_len(nla);
+	size_t len = strnlen(nla_data(nla), room);
+
+	if (!len || len == room || len >= sizeof(link->name) || link->name[0])
+		return -EBADMSG;
+	copy_string(link->name, sizeof(link->name), nla);
+	return 0;
+}
+
+static int decode_attr(const struct nlattr *nla, struct pfs_link *link, struct pfs_bond *bond)
+{
+	static const uint8_t payload_min[] = {
+		[IFLA_MASTER] = sizeof(uint32_t),
+		[IFLA_OPERSTATE] = sizeof(uint8_t),
+		[IFLA_NUM_VF] = sizeof(uint32_t),
+	};
+	size_t type = (size_t)nla_type(nla);
+
+	if (type < sizeof(payload_min) && nla_len(nla) < payload_min[type])
+		return -EBADMSG;
+	switch (type) {
+	case IFLA_IFNAME:
+		return decode_name(nla, link);
+	case IFLA_LINKINFO:
+		return decode_linkinfo(nla, link, bond);
+	case IFLA_MASTER:
+		link->master_ifindex = nla_get_u32(nla);
+		break;
+	case IFLA_OPERSTATE:
+		link->operstate = nla_get_u8(nla);
+		link->known |= PFS_LINK_OPERSTATE;
+		break;
+	case IFLA_NUM_VF:
+		link->num_vf = nla_get_u32(nla);
+		link->known |= PFS_LINK_NUM_VF;
+		break;
+	}
+	return 0;
+}
+
 static int decode_attrs(const uint8_t *at, size_t remaining, struct pfs_link *link,
 			struct pfs_bond *bond, struct pfs_vf *vfs, size_t capacity)
 {
@@ -273,12 +322,12 @@ static int decode_attrs(const uint8_t *at, size_t remaining, struct pfs_link *li
 		const struct nlattr *nla = (const struct nlattr *)at;
 		struct attr attr;
 		size_t step;
-		ssize_t walked;
 		int ret;
 
 		/* First of all: the length of this one may be a lie. */
 		if (remaining >= NLA_HDRLEN && nla_type(nla) == IFLA_VFINFO_LIST) {
-			walked = decode_vfs(at, remaining, link, vfs, capacity);
+			ssize_t walked = decode_vfs(at, remaining, link, vfs, capacity);
+
 			if (walked < 0)
 				return (int)walked;
 			at += walked;
@@ -290,38 +339,21 @@ static int decode_attrs(const uint8_t *at, size_t remaining, struct pfs_link *li
 			return -EBADMSG;
 		at += step;
 		remaining -= step;
-
-		switch (attr.type) {
-		case IFLA_IFNAME:
-			if (attr.len <= NLA_HDRLEN)
-				return -EBADMSG;
-			copy_string(link->name, sizeof(link->name), nla);
-			break;
-		case IFLA_MASTER:
-			if (attr.len < NLA_HDRLEN + sizeof(uint32_t))
-				return -EBADMSG;
-			link->master_ifindex = nla_get_u32(nla);
-			break;
-		case IFLA_OPERSTATE:
-			if (attr.len < NLA_HDRLEN + sizeof(uint8_t))
-				return -EBADMSG;
-			link->operstate = nla_get_u8(nla);
-			link->known |= PFS_LINK_OPERSTATE;
-			break;
-		case IFLA_NUM_VF:
-			if (attr.len < NLA_HDRLEN + sizeof(uint32_t))
-				return -EBADMSG;
-			link->num_vf = nla_get_u32(nla);
-			link->known |= PFS_LINK_NUM_VF;
-			break;
-		case IFLA_LINKINFO:
-			ret = decode_linkinfo(nla, link, bond);
-			if (ret < 0)
-				return ret;
-			break;
-		}
+		ret = decode_attr(nla, link, bond);
+		if (ret < 0)
+			return ret;
 	}
 	return 0;
+}
+
+static bool size_ok(uint32_t size, uint32_t min)
+{
+	return size >= min && size <= SIZE_MAX_SANE && size % sizeof(size) == 0;
+}
+
+bool pfs_link_size_ok(const struct pfs_link *link)
+{
+	return size_ok(link->size, LINK_SIZE_MIN);
 }
 
 /* Copies as much as the caller's struct has room for; zeros what we do not know. */
@@ -344,9 +376,8 @@ int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link, struct p
 	struct ifinfomsg ifi;
 	int ret;
 
-	if (link && (link->size < LINK_SIZE_MIN || link->size > SIZE_MAX_SANE))
-		return -EINVAL;
-	if (bond && (bond->size < BOND_SIZE_MIN || bond->size > SIZE_MAX_SANE))
+	if ((uintptr_t)buf % NLMSG_ALIGNTO || (link && !pfs_link_size_ok(link)) ||
+	    (bond && !size_ok(bond->size, BOND_SIZE_MIN)))
 		return -EINVAL;
 	if (len < sizeof(nlh))
 		return -EBADMSG;
@@ -379,33 +410,35 @@ int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link, struct p
 }
 
 /*
- * struct nlmsgerr, then the offending request unless NLM_F_CAPPED, then
- * attributes if NLM_F_ACK_TLVS. The caller vouches for nlh->nlmsg_len.
+ * NLMSG_ERROR: struct nlmsgerr, then the offending request unless
+ * NLM_F_CAPPED. NLMSG_DONE: an int. Either ends in attributes if
+ * NLM_F_ACK_TLVS. The caller vouches for nlh->nlmsg_len.
  */
 int pfs_ack_decode(const struct nlmsghdr *nlh, struct pfs_ack *ack)
 {
 	const struct nlmsgerr *err = NLMSG_DATA(nlh);
 	size_t payload = nlh->nlmsg_len - NLMSG_HDRLEN;
-	size_t at = sizeof(*err);
-	struct nlattr *tb[PFS_NLMSGERR_ATTR_MSG + 1];
+	size_t at = nlh->nlmsg_type == NLMSG_DONE ? sizeof(err->error) : sizeof(*err);
+	const struct nlattr *text;
 
 	ack->message[0] = '\0';
-	if (payload < sizeof(*err) || err->error > 0)
+	if (payload < at || err->error > 0 || err->error < -ERRNO_MAX)
 		return -EBADMSG;
 	ack->error = err->error;
 	if (!(nlh->nlmsg_flags & PFS_NLM_F_ACK_TLVS))
 		return 0;
-	if (!(nlh->nlmsg_flags & PFS_NLM_F_CAPPED) && err->error) {
-		if (err->msg.nlmsg_len < NLMSG_HDRLEN)
+	if (at == sizeof(*err) && err->error && !(nlh->nlmsg_flags & PFS_NLM_F_CAPPED)) {
+		if (err->msg.nlmsg_len < NLMSG_HDRLEN ||
+		    err->msg.nlmsg_len > payload - sizeof(err->error))
 			return -EBADMSG;
 		at += NLMSG_ALIGN((size_t)err->msg.nlmsg_len) - NLMSG_HDRLEN;
 	}
+	/* The padding of a request that ends the message may be missing. */
 	if (at > payload)
-		return -EBADMSG;
-	if (nla_parse(tb, PFS_NLMSGERR_ATTR_MSG, (struct nlattr *)((uint8_t *)NLMSG_DATA(nlh) + at),
-		      (int)(payload - at), NULL) < 0)
-		return -EBADMSG;
-	if (tb[PFS_NLMSGERR_ATTR_MSG])
-		copy_string(ack->message, sizeof(ack->message), tb[PFS_NLMSGERR_ATTR_MSG]);
+		at = payload;
+	text = nla_find((struct nlattr *)((uint8_t *)NLMSG_DATA(nlh) + at), (int)(payload - at),
+			PFS_NLMSGERR_ATTR_MSG);
+	if (text)
+		copy_string(ack->message, sizeof(ack->message), text);
 	return 0;
 }

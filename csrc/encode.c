@@ -113,6 +113,8 @@ int pfs_vf_set_encode(void *buf, size_t capacity, uint32_t ifindex, uint32_t seq
 	struct message msg = { .buf = buf, .capacity = capacity };
 	struct nlattr *list, *info;
 
+	if ((uintptr_t)buf % NLMSG_ALIGNTO)
+		return -EINVAL;
 	if (n > PFS_VF_SET_MAX)
 		return -EMSGSIZE;
 	start(&msg, RTM_SETLINK, NLM_F_ACK, seq, ifindex);

@@ -88,10 +88,14 @@ static int add_name(struct program *prog, const char *name)
 	if (!len || len >= PFS_IFNAMSIZ)
 		return -EINVAL;
 	memcpy(padded, name, len);
-	for (size_t i = 0; i < words; i++) {
+	for (size_t i = 0; i + 1 < words; i++) {
 		load(prog, BPF_W, AT_NAME + 4 * i);
-		equal(prog, as_loaded_32(padded + 4 * i), 0, (uint8_t)(2 * (words - i - 1) + 1));
+		equal(prog, as_loaded_32(padded + 4 * i), 0, (uint8_t)(2 * (words - i - 2) + 4));
 	}
+	/* What follows the terminator is nobody's business. */
+	load(prog, BPF_W, AT_NAME + 4 * (words - 1));
+	add(prog, BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xffffffffu << 8 * (3 - len % 4));
+	equal(prog, as_loaded_32(padded + 4 * (words - 1)), 0, 1);
 	verdict(prog, PASS);
 	return 0;
 }

@@ -19,6 +19,9 @@
 #define PFS_NLM_F_CAPPED 0x100
 #define PFS_NLM_F_ACK_TLVS 0x200
 #define PFS_NLMSGERR_ATTR_MSG 1
+#define PFS_NETLINK_EXT_ACK 11
+#define PFS_NETLINK_CAP_ACK 10
+#define PFS_NETLINK_GET_STRICT_CHK 12
 #define PFS_IFLA_ALT_IFNAME 53
 #define PFS_RTEXT_FILTER_VF (1u << 0)
 #define PFS_RTEXT_FILTER_SKIP_STATS (1u << 3)
@@ -38,7 +41,7 @@
 #define PFS_TX_BYTES PFS_VF_SET_BYTES(PFS_VF_SET_MAX)
 
 /* Instructions of the largest filter, see filter.c; the kernel takes 4,096. */
-#define PFS_FILTER_MAX (32 + 9 * PFS_WATCH_MAX)
+#define PFS_FILTER_MAX (32 + 10 * PFS_WATCH_MAX)
 
 struct nl_sock;
 
@@ -49,15 +52,20 @@ struct pfs_socket {
 	bool netlink;		/* false: a socketpair, which has no sender address */
 };
 
+/* The datagram that a buffer holds, and how far it was read. */
+struct pfs_inbox {
+	size_t len;
+	size_t pos;
+};
+
 struct pfs {
 	struct pfs_socket request;
 	struct pfs_socket event;
+	struct pfs_inbox answers;	/* of rx */
+	struct pfs_inbox notices;	/* of events */
 	uint32_t seq;
 	uint32_t timeout_ms;
 	bool filter;
-	/* The datagram that pfs_event_next() is in the middle of. */
-	size_t event_len;
-	size_t event_pos;
 	char extack[128];
 	uint8_t tx[PFS_TX_BYTES] __attribute__((aligned(8)));
 	uint8_t rx[PFS_RX_BYTES] __attribute__((aligned(8)));
@@ -66,12 +74,13 @@ struct pfs {
 
 /* decode.c */
 
-/* One NLMSG_ERROR: an acknowledgement, or why not. */
+/* One NLMSG_ERROR or NLMSG_DONE: how a request ended. */
 struct pfs_ack {
 	int error;		/* 0 or a negative errno */
 	char message[128];	/* extended ack, "" where there is none */
 };
 
+PFS_HIDDEN bool pfs_link_size_ok(const struct pfs_link *link);
 PFS_HIDDEN int pfs_ack_decode(const struct nlmsghdr *nlh, struct pfs_ack *ack);
 
 /* encode.c */

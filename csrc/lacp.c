@@ -23,7 +23,7 @@ int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond)
 		return PFS_LACP_ABSENT;
 	if (!link->master_ifindex)
 		return PFS_LACP_NO_BOND;
-	if (strcmp(link->slave_kind, "bond"))
+	if (strncmp(link->slave_kind, "bond", sizeof(link->slave_kind)))
 		return PFS_LACP_NOT_A_BOND;
 	/* The mode of a bond that has ports cannot change. */
 	if (bond && (bond->known & PFS_BOND_MODE) && bond->mode != BOND_MODE_8023AD)

@@ -17,14 +17,18 @@
  * negative errno on failure; errno itself is never an output. An error of the
  * kernel passes unchanged. Our own:
  *
+ *	-E2BIG      an option that this release does not know is not 0
  *	-EAGAIN     no event is waiting
- *	-EBADMSG    a message is malformed
+ *	-EBADF      the context was opened without events
+ *	-EBADMSG    a message is malformed, or answers another question
  *	-ECANCELED  a VF was not tried (an earlier failure made it pointless)
- *	-EINVAL     an argument is out of its range, or .size is not filled in
+ *	-EINVAL     an argument is out of its range or not aligned, or .size is not
+ *	            filled in
  *	-EMEDIUMTYPE  pfs_bond_get(): the interface is not a bond
  *	-EMSGSIZE   a message exceeds the buffer that it must fit
  *	-ENOBUFS    events were lost: ask for everything again
  *	-ENOMSG     the message is well-formed but tells nothing of a link
+ *	-EPIPE      the other end of the descriptor given to us is closed
  *	-ETIMEDOUT  the kernel did not answer in time
  *
  * THREADS. A struct pfs is used by one thread at a time; any number of them
@@ -37,7 +41,9 @@
  *
  * GROWTH. A struct that starts with .size is filled as far as the caller
  * knows it: initialise it with the PFS_..._INIT of the header that you compile
- * with. Fields are only ever added at the end.
+ * with. Fields are only ever added at the end. A caller may be older than the
+ * library (what it does not know is left out) or newer (what the library does
+ * not know reads 0, and must be 0 in pfs_options).
  *
  * Names are the kernel's (uapi/linux/if_link.h, if_bonding.h) and IEEE
  * 802.1AX-2014's. A link is rtnetlink's, a port is 802.1AX's.
@@ -116,7 +122,6 @@ struct pfs_link {
 	uint8_t reserved[2];		/* 0; no hole that a later field could fall into */
 };
 
-
 /* Bits of pfs_bond.known. */
 enum pfs_bond_known {
 	PFS_BOND_MODE = 1 << 0,
@@ -143,14 +148,11 @@ struct pfs_bond {
 	char name[16];
 };
 
-/* C++17 has no designators; C compilers warn of fields left out without them. */
-#ifdef __cplusplus
-#define PFS_LINK_INIT { sizeof(struct pfs_link) }
-#define PFS_BOND_INIT { sizeof(struct pfs_bond) }
-#else
-#define PFS_LINK_INIT { .size = sizeof(struct pfs_link) }
-#define PFS_BOND_INIT { .size = sizeof(struct pfs_bond) }
-#endif
+/* Every field by position: C++17 has no designators, and warns of a rest left out. */
+#define PFS_LINK_INIT \
+	{ sizeof(struct pfs_link), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, { 0 }, { 0 }, { 0 } }
+#define PFS_BOND_INIT \
+	{ sizeof(struct pfs_bond), 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, { 0 } }
 
 /* ---- The LACP rule ------------------------------------------------------- */
 
@@ -208,7 +210,7 @@ struct pfs_options {
 	uint32_t size;			/* in: sizeof(struct pfs_options) */
 	uint32_t flags;			/* enum pfs_open_flags */
 	int32_t netns_fd;		/* fd of a network namespace; -1: the caller's own */
-	uint32_t timeout_ms;		/* for one answer of the kernel; 0: 5000 */
+	uint32_t timeout_ms;		/* to wait for an answer; 0: 5000. See below */
 	uint32_t event_buffer;		/* SO_RCVBUF for events, bytes; 0: 1 MiB */
 };
 
@@ -226,8 +228,11 @@ struct pfs_options {
  * longer than this call; the caller's thread stays where it is. It takes
  * CAP_SYS_ADMIN (-EPERM without); the own namespace takes nothing.
  *
- * Return: 0; -EINVAL; -ENOMEM; what socket(2) or setns(2) say. Threads: any.
- * Allocates: the context, about 400 KiB.
+ * The kernel works while we send, and its wait for the RTNL lock is part of
+ * that: timeout_ms begins afterwards and does not bound it.
+ *
+ * Return: 0; -EINVAL; -E2BIG; -ENOMEM; what socket(2) or setns(2) say.
+ * Threads: any. Allocates: the context, about 400 KiB.
  */
 PFS_API int pfs_open(struct pfs **pfs, const struct pfs_options *options);
 
@@ -240,9 +245,11 @@ PFS_API int pfs_open(struct pfs **pfs, const struct pfs_options *options);
  * @options:    NULL for the defaults; netns_fd and event_buffer are not used
  *
  * For privilege separation and for tests. On success both descriptors belong
- * to the context; on failure they stay the caller's.
+ * to the context; on failure they stay the caller's. No unread answer may wait
+ * on @request_fd: it could be taken for ours.
  *
- * Return: 0; -EINVAL; -ENOMEM; -EBADF. Threads: any. Allocates: the context.
+ * Return: 0; -EINVAL a netlink socket is not bound, or both are one; -E2BIG;
+ * -ENOMEM; -EBADF, -ENOTSOCK. Threads: any. Allocates: the context.
  */
 PFS_API int pfs_open_fds(struct pfs **pfs, int request_fd, int event_fd,
 			 const struct pfs_options *options);
@@ -272,8 +279,8 @@ PFS_API const char *pfs_extack(const struct pfs *pfs);
  *
  * A list may be sparse: a VF whose driver could not answer is left out.
  *
- * Return: 0; -ENODEV no such link; -EMSGSIZE the kernel could not fit its
- * answer (seen with InfiniBand VFs): ask without VFs; -EBADMSG; -ETIMEDOUT.
+ * Return: 0; -ENODEV no such link; -EINVAL; -EMSGSIZE the kernel could not fit
+ * its answer (seen with InfiniBand VFs): ask without VFs; -EBADMSG; -ETIMEDOUT.
  * System calls: 2. Source: RTM_GETLINK, rtnetlink(7); RTEXT_FILTER_VF.
  */
 PFS_API int pfs_link_get(struct pfs *pfs, uint32_t ifindex, const char *name,
@@ -308,7 +315,8 @@ PFS_API int pfs_link_dump(struct pfs *pfs, struct pfs_link *links, size_t capaci
  * pfs_vf_set - set the link state of VFs of one PF
  * @pfs:     the context
  * @ifindex: of the PF
- * @vfs:     (vf, link_state) pairs, in the order to be set
+ * @vfs:     (vf, link_state) pairs, in the order to be set; each VF once, and
+ *           below 65,536
  * @n:       how many
  * @chunk:   most VFs in one message; 0: as many as fit (4,094). The kernel
  *           holds the RTNL lock for a whole message, so a slow NIC wants less.
@@ -316,7 +324,8 @@ PFS_API int pfs_link_dump(struct pfs *pfs, struct pfs_link *links, size_t capaci
  *
  * The kernel stops at the first VF that fails and does not say which. So after
  * an error the VFs are read again and those that still differ are set one by
- * one. -EPERM and -ENODEV end the matter: the rest is -ECANCELED.
+ * one. -EPERM, -ENODEV and a send that fails end the matter: the rest is
+ * -ECANCELED.
  *
  * A result of 0 says that the driver accepted. Some accept and do nothing
  * (ixgbe: enable): only reading again tells.
@@ -378,7 +387,7 @@ PFS_API int pfs_watch(struct pfs *pfs, const uint32_t *ifindexes, size_t n_index
  *
  * Return: RTM_NEWLINK (16) or RTM_DELLINK (17); -EAGAIN none waits; -ENOBUFS
  * events were lost; -EBADMSG, -EMSGSIZE: one could not be read, treat it as
- * lost.
+ * lost; -EINVAL, -EBADF.
  */
 PFS_API int pfs_event_next(struct pfs *pfs, struct pfs_link *link);
 
@@ -412,9 +421,10 @@ PFS_API int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link,
  * @ifindex:  of the PF
  * @seq:      nlmsg_seq
  * @vfs:      what to set
- * @n:        how many, at most 4,094
+ * @n:        how many, at most 4,094; 0: a message that changes nothing
  *
- * Return: bytes written; -EMSGSIZE does not fit. Threads: any.
+ * Return: bytes written; -EMSGSIZE does not fit; -EINVAL not aligned.
+ * Threads: any. Source: do_setvfinfo() in net/core/rtnetlink.c.
  */
 PFS_API int pfs_vf_set_encode(void *buf, size_t capacity, uint32_t ifindex, uint32_t seq,
 			      const struct pfs_vf *vfs, size_t n);

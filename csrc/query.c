@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <netlink/msg.h>
 #include <string.h>
 
 #include "internal.h"
@@ -14,6 +13,12 @@
  * returns, so the answers must fit the receive buffer of a default socket.
  */
 #define BATCH_MAX 32u
+
+/* VF numbers: SR-IOV's NumVFs is 16 bits wide. */
+#define VF_NUMBERS 65536u
+
+/* A result that has not come; real ones are 0 or negative. */
+#define PENDING 1
 
 /* A dump that other programs keep changing is asked for again, so often. */
 #define DUMP_TRIES 5
@@ -36,7 +41,7 @@ static int ask(struct pfs *pfs, int len)
 	return len < 0 ? len : pfs_send(&pfs->request, pfs->tx, (size_t)len);
 }
 
-/* Reads an NLMSG_ERROR; its text becomes pfs_extack(). Returns its error. */
+/* Reads how a request ended; its text becomes pfs_extack(). Returns its error. */
 static int take_ack(struct pfs *pfs, const struct nlmsghdr *nlh)
 {
 	struct pfs_ack ack;
@@ -49,9 +54,62 @@ static int take_ack(struct pfs *pfs, const struct nlmsghdr *nlh)
 	return ack.error;
 }
 
-/* One question that has one link as its answer. The message stays in pfs->rx. */
+/* The next message of the datagram in @buf: 1; 0 at its end; -EBADMSG. */
+static int next_message(const uint8_t *buf, struct pfs_inbox *in, const struct nlmsghdr **message)
+{
+	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(buf + in->pos);
+	size_t remaining = in->len - in->pos;
+	size_t step;
+
+	if (!remaining)
+		return 0;
+	if (remaining < sizeof(*nlh) || nlh->nlmsg_len < sizeof(*nlh) ||
+	    nlh->nlmsg_len > remaining) {
+		in->pos = in->len;
+		return -EBADMSG;
+	}
+	step = NLMSG_ALIGN((size_t)nlh->nlmsg_len);
+	in->pos += step < remaining ? step : remaining;
+	*message = nlh;
+	return 1;
+}
+
+static int receive(const struct pfs_socket *sock, uint8_t *buf, size_t capacity,
+		   struct pfs_inbox *in, int64_t until)
+{
+	ssize_t len = pfs_recv(sock, buf, capacity, until);
+
+	in->pos = 0;
+	in->len = len > 0 ? (size_t)len : 0;
+	return len < 0 ? (int)len : 0;
+}
+
+/*
+ * Waits for the next answer to one of the @n questions numbered from @first.
+ * It stays in pfs->rx until the next call.
+ */
+static int next_answer(struct pfs *pfs, uint32_t first, uint32_t n, int64_t until,
+		       const struct nlmsghdr **answer)
+{
+	for (;;) {
+		int ret = next_message(pfs->rx, &pfs->answers, answer);
+
+		if (ret < 0)
+			return ret;
+		if (ret && answers(pfs, *answer, first, n))
+			return 0;
+		if (!ret) {
+			ret = receive(&pfs->request, pfs->rx, sizeof(pfs->rx), &pfs->answers,
+				      until);
+			if (ret < 0)
+				return ret;
+		}
+	}
+}
+
+/* One question that has one link as its answer. */
 static int link_query(struct pfs *pfs, uint32_t ifindex, const char *name, bool vfs,
-		      struct nlmsghdr **answer)
+		      const struct nlmsghdr **answer)
 {
 	uint32_t seq = ++pfs->seq;
 	int64_t until = deadline(pfs);
@@ -59,30 +117,28 @@ static int link_query(struct pfs *pfs, uint32_t ifindex, const char *name, bool 
 
 	if (ret < 0)
 		return ret;
-	for (;;) {
-		ssize_t len = pfs_recv(&pfs->request, pfs->rx, sizeof(pfs->rx), until);
-		struct nlmsghdr *nlh = (struct nlmsghdr *)pfs->rx;
-		int remaining = (int)len;
+	ret = next_answer(pfs, seq, 1, until, answer);
+	if (ret < 0)
+		return ret;
+	if ((*answer)->nlmsg_type == RTM_NEWLINK)
+		return 0;
+	/* An ack without an error is no answer either. */
+	ret = (*answer)->nlmsg_type == NLMSG_ERROR ? take_ack(pfs, *answer) : 0;
+	return ret < 0 ? ret : -EBADMSG;
+}
 
-		if (len < 0)
-			return (int)len;
-		for (; nlmsg_ok(nlh, remaining); nlh = nlmsg_next(nlh, &remaining)) {
-			if (!answers(pfs, nlh, seq, 1))
-				continue;
-			if (nlh->nlmsg_type == NLMSG_ERROR) {
-				ret = take_ack(pfs, nlh);
-				return ret ? ret : -EBADMSG;
-			}
-			*answer = nlh;
-			return 0;
-		}
-	}
+/* The answer to a question for one link must be one: -ENOMSG will not do. */
+static int decoded(int ret)
+{
+	if (ret >= 0)
+		return 0;
+	return ret == -ENOMSG ? -EBADMSG : ret;
 }
 
 int pfs_link_get(struct pfs *pfs, uint32_t ifindex, const char *name, struct pfs_link *link,
 		 struct pfs_vf *vfs, size_t capacity)
 {
-	struct nlmsghdr *nlh;
+	const struct nlmsghdr *nlh;
 	int ret;
 
 	if (!ifindex && !name)
@@ -90,14 +146,13 @@ int pfs_link_get(struct pfs *pfs, uint32_t ifindex, const char *name, struct pfs
 	ret = link_query(pfs, ifindex, name, vfs != NULL, &nlh);
 	if (ret < 0)
 		return ret;
-	ret = pfs_link_decode(nlh, nlh->nlmsg_len, link, NULL, vfs, capacity);
-	return ret < 0 ? ret : 0;
+	return decoded(pfs_link_decode(nlh, nlh->nlmsg_len, link, NULL, vfs, capacity));
 }
 
 int pfs_bond_get(struct pfs *pfs, uint32_t ifindex, struct pfs_bond *bond)
 {
 	struct pfs_link link = PFS_LINK_INIT;
-	struct nlmsghdr *nlh;
+	const struct nlmsghdr *nlh;
 	int ret;
 
 	if (!ifindex)
@@ -105,56 +160,50 @@ int pfs_bond_get(struct pfs *pfs, uint32_t ifindex, struct pfs_bond *bond)
 	ret = link_query(pfs, ifindex, NULL, false, &nlh);
 	if (ret < 0)
 		return ret;
-	ret = pfs_link_decode(nlh, nlh->nlmsg_len, &link, NULL, NULL, 0);
+	ret = decoded(pfs_link_decode(nlh, nlh->nlmsg_len, &link, NULL, NULL, 0));
 	if (ret < 0)
 		return ret;
 	if (strcmp(link.kind, "bond"))
 		return -EMEDIUMTYPE;
-	ret = pfs_link_decode(nlh, nlh->nlmsg_len, NULL, bond, NULL, 0);
-	return ret < 0 ? ret : 0;
+	return decoded(pfs_link_decode(nlh, nlh->nlmsg_len, NULL, bond, NULL, 0));
 }
 
+/* Reads to the end even past an error: the kernel takes no new dump before. */
 static int dump_once(struct pfs *pfs, struct pfs_link *links, size_t capacity)
 {
-	uint32_t stride = capacity ? links[0].size : 0;
+	uint32_t stride = capacity ? links->size : 0;
 	uint32_t seq = ++pfs->seq;
 	int64_t until = deadline(pfs);
 	bool changed = false;
+	int error = 0;
 	int count = 0;
 	int ret = ask(pfs, pfs_link_dump_encode(pfs->tx, sizeof(pfs->tx), seq));
 
 	if (ret < 0)
 		return ret;
 	for (;;) {
-		ssize_t len = pfs_recv(&pfs->request, pfs->rx, sizeof(pfs->rx), until);
-		struct nlmsghdr *nlh = (struct nlmsghdr *)pfs->rx;
-		int remaining = (int)len;
+		const struct nlmsghdr *nlh;
+		struct pfs_link *link = NULL;
 
-		if (len < 0)
-			return (int)len;
-		for (; nlmsg_ok(nlh, remaining); nlh = nlmsg_next(nlh, &remaining)) {
-			struct pfs_link *link = NULL;
-
-			if (!answers(pfs, nlh, seq, 1))
-				continue;
-			if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
-				changed = true;
-			if (nlh->nlmsg_type == NLMSG_DONE)
-				return changed ? -EAGAIN : count;
-			if (nlh->nlmsg_type == NLMSG_ERROR) {
-				ret = take_ack(pfs, nlh);
-				return ret ? ret : -EBADMSG;
-			}
-			if ((size_t)count < capacity) {
-				link = (void *)((uint8_t *)links + (size_t)count * stride);
-				link->size = stride;
-			}
-			ret = pfs_link_decode(nlh, nlh->nlmsg_len, link, NULL, NULL, 0);
-			if (ret < 0 && ret != -ENOMSG)
-				return ret;
-			if (ret > 0)
-				count++;
+		ret = next_answer(pfs, seq, 1, until, &nlh);
+		if (ret < 0)
+			return ret;
+		changed |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+		if (nlh->nlmsg_type == NLMSG_DONE || nlh->nlmsg_type == NLMSG_ERROR) {
+			ret = take_ack(pfs, nlh);
+			if (!ret)
+				ret = changed ? -EAGAIN : error;
+			return ret ? ret : count;
 		}
+		if ((size_t)count < capacity) {
+			link = (void *)((uint8_t *)links + (size_t)count * stride);
+			link->size = stride;
+		}
+		ret = pfs_link_decode(nlh, nlh->nlmsg_len, link, NULL, NULL, 0);
+		if (ret > 0)
+			count++;
+		else if (ret != -ENOMSG)
+			error = ret;
 	}
 }
 
@@ -162,9 +211,17 @@ int pfs_link_dump(struct pfs *pfs, struct pfs_link *links, size_t capacity)
 {
 	int ret = -EAGAIN;
 
+	if (capacity && !pfs_link_size_ok(links))
+		return -EINVAL;
 	for (int i = 0; i < DUMP_TRIES && ret == -EAGAIN; i++)
 		ret = dump_once(pfs, links, capacity);
 	return ret;
+}
+
+static void fill(int32_t *results, size_t n, int result)
+{
+	for (size_t i = 0; i < n; i++)
+		results[i] = result;
 }
 
 /*
@@ -176,25 +233,23 @@ static void collect_acks(struct pfs *pfs, uint32_t first, uint32_t n, int32_t *r
 	int64_t until = deadline(pfs);
 	uint32_t missing = n;
 
-	for (uint32_t i = 0; i < n; i++)
-		results[i] = -ETIMEDOUT;
+	fill(results, n, PENDING);
 	while (missing) {
-		ssize_t len = pfs_recv(&pfs->request, pfs->rx, sizeof(pfs->rx), until);
-		struct nlmsghdr *nlh = (struct nlmsghdr *)pfs->rx;
-		int remaining = (int)len;
+		const struct nlmsghdr *nlh;
+		int32_t *result;
+		int ret = next_answer(pfs, first, n, until, &nlh);
 
-		if (len < 0) {
+		if (ret < 0) {
 			for (uint32_t i = 0; i < n; i++)
-				if (results[i] == -ETIMEDOUT)
-					results[i] = (int32_t)len;
+				if (results[i] == PENDING)
+					results[i] = ret;
 			return;
 		}
-		for (; nlmsg_ok(nlh, remaining); nlh = nlmsg_next(nlh, &remaining)) {
-			if (!answers(pfs, nlh, first, n) || nlh->nlmsg_type != NLMSG_ERROR)
-				continue;
-			results[nlh->nlmsg_seq - first] = take_ack(pfs, nlh);
-			missing--;
-		}
+		result = &results[nlh->nlmsg_seq - first];
+		if (nlh->nlmsg_type != NLMSG_ERROR || *result != PENDING)
+			continue;
+		*result = take_ack(pfs, nlh);
+		missing--;
 	}
 }
 
@@ -217,45 +272,45 @@ static bool ends_all(int result)
 	return result == -EPERM || result == -ENODEV;
 }
 
-/* A message for each VF that is not yet done, several to a send(). */
+/*
+ * A message for each VF that is not yet done, several to a send(). Returns 0,
+ * or what ended it; what was then not tried keeps its result.
+ */
 static int set_singly(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs, size_t n,
 		      int32_t *results)
 {
 	size_t i = 0;
+	int ret = 0;
 
-	while (i < n) {
+	while (i < n && !ret) {
 		size_t which[BATCH_MAX];
 		int32_t acks[BATCH_MAX];
 		uint32_t first = pfs->seq + 1;
 		uint32_t batch = 0;
 		size_t len = 0;
-		int ret;
 
 		for (; i < n && batch < BATCH_MAX; i++) {
 			if (!results[i])
 				continue;
-			ret = pfs_vf_set_encode(pfs->tx + len, sizeof(pfs->tx) - len, ifindex,
-						++pfs->seq, &vfs[i], 1);
-			if (ret < 0)
-				return ret;
-			len += (size_t)ret;
+			/* BATCH_MAX of them fit. */
+			len += (size_t)pfs_vf_set_encode(pfs->tx + len, sizeof(pfs->tx) - len,
+							 ifindex, ++pfs->seq, &vfs[i], 1);
 			which[batch++] = i;
 		}
 		if (!batch)
-			return 0;
+			break;
 		ret = ask(pfs, (int)len);
 		if (ret < 0)
-			return ret;
-		collect_acks(pfs, first, batch, acks);
+			fill(acks, batch, ret);
+		else
+			collect_acks(pfs, first, batch, acks);
 		for (uint32_t k = 0; k < batch; k++) {
 			results[which[k]] = acks[k];
 			if (ends_all(acks[k]))
 				ret = acks[k];
 		}
-		if (ret < 0)
-			return ret;
 	}
-	return 0;
+	return ret;
 }
 
 /*
@@ -288,18 +343,42 @@ static int set_chunk(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs
 	int ret = set_together(pfs, ifindex, vfs, n);
 	char said[sizeof(pfs->extack)];
 
-	for (size_t i = 0; i < n; i++)
-		results[i] = ret;
-	if (!ret || n == 1 || ends_all(ret))
-		return ends_all(ret) ? ret : 0;
+	fill(results, n, ret);
+	if (!ret || ends_all(ret))
+		return ret;
+	if (n == 1)
+		return 0;
 
 	memcpy(said, pfs->extack, sizeof(said));
-	if (mark_done(pfs, ifindex, vfs, n, results) == -ENODEV)
-		return -ENODEV;
-	ret = set_singly(pfs, ifindex, vfs, n, results);
+	fill(results, n, -ECANCELED);
+	ret = mark_done(pfs, ifindex, vfs, n, results);
+	if (ends_all(ret))
+		fill(results, n, ret);
+	else
+		ret = set_singly(pfs, ifindex, vfs, n, results);
 	if (!pfs->extack[0])
 		memcpy(pfs->extack, said, sizeof(said));
-	return ends_all(ret) ? ret : 0;
+	return ret;
+}
+
+/*
+ * A VF named twice would leave open which of the two it shall be when the
+ * settings are tried again. The receive buffer is free between requests.
+ */
+static bool settable(struct pfs *pfs, const struct pfs_vf *vfs, size_t n)
+{
+	uint8_t *seen = memset(pfs->rx, 0, VF_NUMBERS / 8);
+
+	pfs->answers.pos = pfs->answers.len;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t vf = vfs[i].vf;
+
+		if (vf >= VF_NUMBERS || vfs[i].link_state > PFS_VF_DISABLE ||
+		    seen[vf / 8] & 1u << vf % 8)
+			return false;
+		seen[vf / 8] |= (uint8_t)(1u << vf % 8);
+	}
+	return true;
 }
 
 int pfs_vf_set(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs, size_t n,
@@ -307,15 +386,11 @@ int pfs_vf_set(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs, size
 {
 	int failed = 0;
 
-	if (!ifindex || (n && (!vfs || !results)))
+	if (!ifindex || (n && (!vfs || !results)) || !settable(pfs, vfs, n))
 		return -EINVAL;
-	for (size_t i = 0; i < n; i++) {
-		if (vfs[i].link_state > PFS_VF_DISABLE)
-			return -EINVAL;
-		results[i] = -ECANCELED;
-	}
 	if (!chunk || chunk > PFS_VF_SET_MAX)
 		chunk = PFS_VF_SET_MAX;
+	fill(results, n, -ECANCELED);
 	for (size_t i = 0; i < n; i += chunk) {
 		size_t now = n - i < chunk ? n - i : chunk;
 
@@ -341,55 +416,33 @@ int pfs_watch(struct pfs *pfs, const uint32_t *ifindexes, size_t n_index,
 
 	if (pfs->event.fd < 0)
 		return -EBADF;
-	if (n_index + n_name > PFS_WATCH_MAX)
+	if (n_index > PFS_WATCH_MAX || n_name > PFS_WATCH_MAX - n_index)
 		return -EINVAL;
-	if (!pfs->filter)
-		return 0;
+	len = pfs_filter_build(insns, PFS_FILTER_MAX, ifindexes, n_index, names, n_name);
+	if (len < 0 || !pfs->filter)
+		return len < 0 ? len : 0;
 	if (!(n_index + n_name))
 		return pfs_filter_detach(&pfs->event);
-	len = pfs_filter_build(insns, PFS_FILTER_MAX, ifindexes, n_index, names, n_name);
-	return len < 0 ? len : pfs_filter_attach(&pfs->event, insns, len);
-}
-
-/* The next message of the datagram at hand: 1; 0 at its end; -EBADMSG. */
-static int event_message(struct pfs *pfs, const struct nlmsghdr **message)
-{
-	const struct nlmsghdr *nlh = (const struct nlmsghdr *)(pfs->events + pfs->event_pos);
-	size_t remaining = pfs->event_len - pfs->event_pos;
-	size_t step;
-
-	if (!remaining)
-		return 0;
-	if (remaining < sizeof(*nlh) || nlh->nlmsg_len < sizeof(*nlh) ||
-	    nlh->nlmsg_len > remaining) {
-		pfs->event_pos = pfs->event_len;
-		return -EBADMSG;
-	}
-	step = NLMSG_ALIGN((size_t)nlh->nlmsg_len);
-	pfs->event_pos += step < remaining ? step : remaining;
-	*message = nlh;
-	return 1;
+	return pfs_filter_attach(&pfs->event, insns, len);
 }
 
 int pfs_event_next(struct pfs *pfs, struct pfs_link *link)
 {
 	if (pfs->event.fd < 0)
 		return -EBADF;
+	/* Before a message is taken that could not be given. */
+	if (link && !pfs_link_size_ok(link))
+		return -EINVAL;
 	for (;;) {
 		const struct nlmsghdr *nlh;
-		int ret = event_message(pfs, &nlh);
+		int ret = next_message(pfs->events, &pfs->notices, &nlh);
 
 		if (ret > 0)
 			ret = pfs_link_decode(nlh, nlh->nlmsg_len, link, NULL, NULL, 0);
+		else if (!ret)
+			ret = receive(&pfs->event, pfs->events, sizeof(pfs->events),
+				      &pfs->notices, 0);
 		if (ret && ret != -ENOMSG)
 			return ret;
-		if (!ret) {
-			ssize_t len = pfs_recv(&pfs->event, pfs->events, sizeof(pfs->events), 0);
-
-			pfs->event_pos = 0;
-			pfs->event_len = len > 0 ? (size_t)len : 0;
-			if (len < 0)
-				return (int)len;
-		}
 	}
 }

@@ -5,12 +5,14 @@
 #define _GNU_SOURCE
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/rtnetlink.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,6 +24,7 @@
 #define DEFAULT_TIMEOUT_MS 5000u
 #define DEFAULT_EVENT_BUFFER (1024u * 1024)
 #define OPTIONS_SIZE_MIN 20u
+#define OPTIONS_SIZE_MAX 4096u
 
 _Static_assert(sizeof(struct pfs_options) == OPTIONS_SIZE_MIN, "a field was added: keep the minimum");
 
@@ -33,16 +36,19 @@ int64_t pfs_now_ns(void)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+/* A newer caller may know fields that we do not: they must be 0, or we refuse. */
 static int take_options(struct pfs_options *to, const struct pfs_options *from)
 {
 	static const struct pfs_options defaults = PFS_OPTIONS_INIT;
 
 	*to = defaults;
 	if (from) {
-		if (from->size < OPTIONS_SIZE_MIN)
+		if (from->size < OPTIONS_SIZE_MIN || from->size > OPTIONS_SIZE_MAX ||
+		    from->flags & ~(uint32_t)(PFS_OPEN_NO_EVENTS | PFS_OPEN_NO_FILTER))
 			return -EINVAL;
-		if (from->flags & ~(uint32_t)(PFS_OPEN_NO_EVENTS | PFS_OPEN_NO_FILTER))
-			return -EINVAL;
+		for (size_t i = sizeof(*to); i < from->size; i++)
+			if (((const uint8_t *)from)[i])
+				return -E2BIG;
 		memcpy(to, from, sizeof(*to));
 	}
 	if (!to->timeout_ms)
@@ -78,9 +84,21 @@ static int nl_errno(int error)
 	return saved ? -saved : -EPROTO;
 }
 
-static int socket_open(struct pfs_socket *sock)
+/*
+ * Kernels before 4.20 do not know all of these and answer well without: no
+ * strict check of what we ask, no error text, errors with the request.
+ */
+static void socket_tune(int fd)
 {
 	const int on = 1;
+
+	setsockopt(fd, SOL_NETLINK, PFS_NETLINK_GET_STRICT_CHK, &on, sizeof(on));
+	setsockopt(fd, SOL_NETLINK, PFS_NETLINK_EXT_ACK, &on, sizeof(on));
+	setsockopt(fd, SOL_NETLINK, PFS_NETLINK_CAP_ACK, &on, sizeof(on));
+}
+
+static int socket_open(struct pfs_socket *sock)
+{
 	int ret;
 
 	sock->nl = nl_socket_alloc();
@@ -97,19 +115,13 @@ static int socket_open(struct pfs_socket *sock)
 	sock->fd = nl_socket_get_fd(sock->nl);
 	sock->port = nl_socket_get_local_port(sock->nl);
 	sock->netlink = true;
-	/*
-	 * Kernels before 4.20 know none of these and answer well without: no
-	 * strict check of what we ask, no error text, errors with the request.
-	 */
-	setsockopt(sock->fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
-	setsockopt(sock->fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
-	setsockopt(sock->fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
+	socket_tune(sock->fd);
 	return 0;
 }
 
 static int sockets_open(struct pfs *pfs, const struct pfs_options *options)
 {
-	int bytes = options->event_buffer > INT32_MAX ? INT32_MAX : (int)options->event_buffer;
+	int bytes = options->event_buffer > INT_MAX ? INT_MAX : (int)options->event_buffer;
 	int ret = socket_open(&pfs->request);
 
 	if (ret < 0 || (options->flags & PFS_OPEN_NO_EVENTS))
@@ -141,11 +153,30 @@ static void *open_in_netns(void *arg)
 	return NULL;
 }
 
+/*
+ * By a thread that dies there: it cannot leave the caller's behind there. It
+ * takes no signals, which are for the caller's threads.
+ */
+static int sockets_open_in_netns(struct pfs *pfs, const struct pfs_options *options)
+{
+	struct in_netns in = { .pfs = pfs, .options = options };
+	sigset_t all, before;
+	pthread_t thread;
+	int ret;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	ret = -pthread_create(&thread, NULL, open_in_netns, &in);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (ret < 0)
+		return ret;
+	pthread_join(thread, NULL);
+	return in.ret;
+}
+
 int pfs_open(struct pfs **out, const struct pfs_options *options)
 {
 	struct pfs_options opts;
-	struct in_netns in;
-	pthread_t thread;
 	struct pfs *pfs;
 	int ret = take_options(&opts, options);
 
@@ -154,17 +185,10 @@ int pfs_open(struct pfs **out, const struct pfs_options *options)
 	pfs = context_new(&opts);
 	if (!pfs)
 		return -ENOMEM;
-	if (opts.netns_fd < 0) {
+	if (opts.netns_fd < 0)
 		ret = sockets_open(pfs, &opts);
-	} else {
-		/* A thread that dies there cannot leave the caller's behind there. */
-		in = (struct in_netns){ .pfs = pfs, .options = &opts };
-		ret = -pthread_create(&thread, NULL, open_in_netns, &in);
-		if (!ret) {
-			pthread_join(thread, NULL);
-			ret = in.ret;
-		}
-	}
+	else
+		ret = sockets_open_in_netns(pfs, &opts);
 	if (ret < 0) {
 		pfs_close(pfs);
 		return ret;
@@ -173,6 +197,7 @@ int pfs_open(struct pfs **out, const struct pfs_options *options)
 	return 0;
 }
 
+/* An unbound netlink socket gets its port, by which we know answers, only later. */
 static int socket_adopt(struct pfs_socket *sock, int fd)
 {
 	struct sockaddr_nl addr = { 0 };
@@ -181,7 +206,12 @@ static int socket_adopt(struct pfs_socket *sock, int fd)
 	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
 		return -errno;
 	sock->netlink = addr.nl_family == AF_NETLINK;
-	sock->port = sock->netlink ? addr.nl_pid : 0;
+	if (!sock->netlink)
+		return 0;
+	if (!addr.nl_pid)
+		return -EINVAL;
+	sock->port = addr.nl_pid;
+	socket_tune(fd);
 	return 0;
 }
 
@@ -193,6 +223,8 @@ int pfs_open_fds(struct pfs **out, int request_fd, int event_fd, const struct pf
 
 	if (ret < 0)
 		return ret;
+	if (request_fd == event_fd)
+		return -EINVAL;
 	pfs = context_new(&opts);
 	if (!pfs)
 		return -ENOMEM;
@@ -204,7 +236,7 @@ int pfs_open_fds(struct pfs **out, int request_fd, int event_fd, const struct pf
 		return ret;
 	}
 	pfs->request.fd = request_fd;
-	pfs->event.fd = event_fd;
+	pfs->event.fd = event_fd < 0 ? -1 : event_fd;
 	*out = pfs;
 	return 0;
 }
@@ -268,11 +300,11 @@ int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len)
 static int wait_readable(int fd, int64_t deadline_ns)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	int64_t left_ns = deadline_ns - pfs_now_ns();
+	int64_t left_ms = (deadline_ns - pfs_now_ns() + 999999) / 1000000;
 
-	if (left_ns <= 0)
+	if (left_ms <= 0)
 		return -ETIMEDOUT;
-	if (poll(&pfd, 1, (int)(left_ns / 1000000) + 1) < 0 && errno != EINTR)
+	if (poll(&pfd, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX) < 0 && errno != EINTR)
 		return -errno;
 	return 0;
 }
@@ -310,7 +342,7 @@ ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity, int6
 				return ret;
 			continue;
 		}
-		/* Any process may send to a netlink socket; only port 0 is the kernel. */
+		/* Whoever has CAP_NET_ADMIN may send to us; only port 0 is the kernel. */
 		if (sock->netlink && from.nl_pid)
 			continue;
 		if (msg.msg_flags & MSG_TRUNC)
