@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pfstatus._core import ffi, lib
-from pfstatus.errors import EventsLostError, error
+from pfstatus.errors import EventsLostError, LinkNotFoundError, error
 from pfstatus.values import (
     Bond,
     BondMode,
@@ -230,7 +231,11 @@ class Wire:
         names = [
             _text(links[i].name) for i in range(count) if ffi.string(links[i].slave_kind) == b"bond"
         ]
-        return [self.status(name, vfs=False) for name in names]
+        ports = []
+        for name in names:
+            with suppress(LinkNotFoundError):  # it went since
+                ports.append(self.status(name, vfs=False))
+        return [port for port in ports if port.master_kind == "bond"]
 
     def vf_set(self, ifindex: int, vfs: Sequence[tuple[int, LinkState]], chunk: int) -> list[int]:
         """Set link states. Returns 0 or an errno (positive) for each."""
