@@ -191,10 +191,13 @@ class Monitor:
         Raises:
             Error: a PF could not be asked; a new iteration goes on.
         """
-        while not self._stopped:
-            self._told = self.poll()
-            while self._told and not self._stopped:
-                yield self._told.pop(0)
+        try:
+            while not self._stopped:
+                self._told = self.poll()
+                while self._told and not self._stopped:
+                    yield self._told.pop(0)
+        finally:
+            self._arm()  # the loop was left: what it did not take still waits
 
     def poll(self, timeout: float | None = None) -> list[Change]:
         """Wait for changes.
@@ -215,10 +218,10 @@ class Monitor:
             try:
                 self._take_events()
                 self._ask_due()
+                told, self._told = self._told, []
             finally:
                 self._arm()
-            if self._told:
-                told, self._told = self._told, []
+            if told:
                 return told
             now = time.monotonic()
             wake = min(pf.due for pf in self._pfs.values())
