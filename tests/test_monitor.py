@@ -1,11 +1,601 @@
 from __future__ import annotations
 
-from pfstatus import Cause, LacpReason, Monitor
+import os
+import select
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from pfstatus import (
+    BondMode,
+    Cause,
+    Error,
+    LacpRate,
+    LacpReason,
+    LinkState,
+    MalformedError,
+    Monitor,
+    Session,
+)
+from pfstatus.testing import nlmsg
+
+NEVER = 3600.0  # an interval that no test sees the end of
+SOON = 5.0  # what ought to happen at once happens before
 
 
-def test_first_change_is_the_present(kernel):
-    kernel.add_bond("bond0", kernel.add_pf("ens5f0"))
-    with Monitor("ens5f0", session=kernel.session()) as monitor:
-        (change,) = monitor.poll(0)
-    assert (change.old, change.cause) == (None, Cause.START)
+@pytest.fixture
+def pf(kernel):
+    """One in a bond, LACP up."""
+    pf = kernel.add_pf("ens5f0", vfs=2)
+    kernel.add_bond("bond0", pf)
+    return pf
+
+
+@pytest.fixture
+def watch(kernel):
+    """Make a monitor that has told the present."""
+    monitors = []
+
+    def make(*names, interval=NEVER, present=True, **options):
+        monitor = Monitor(*names, interval=interval, session=kernel.session(), **options)
+        monitors.append(monitor)
+        if present:
+            assert {change.name for change in monitor.poll(0)} == set(names)
+        kernel.requests.clear()
+        return monitor
+
+    yield make
+    for monitor in monitors:
+        monitor.close()
+
+
+def the(changes):
+    """Of the only change: reason and cause."""
+    (change,) = changes
+    return change.new.lacp.reason, change.cause
+
+
+def readable(fd, timeout=0.0) -> bool:
+    return bool(select.select([fd], [], [], timeout)[0])
+
+
+# ---- The present, and silence
+
+
+@pytest.mark.usefixtures("pf")
+def test_first_told_is_the_present_of_each(kernel, watch):
+    kernel.add_pf("ens5f1")
+    monitor = watch("ens5f1", "ens5f0", "ens9", present=False)
+    changes = monitor.poll(0)
+    assert [(c.name, c.old, c.new.lacp.reason, c.cause) for c in changes] == [
+        ("ens5f1", None, LacpReason.NO_BOND, Cause.START),
+        ("ens5f0", None, LacpReason.UP, Cause.START),
+        ("ens9", None, LacpReason.ABSENT, Cause.START),
+    ]
+    assert monitor.status("ens5f0") == changes[1].new
+
+
+@pytest.mark.usefixtures("pf")
+def test_status_before_the_first_poll_is_none(watch):
+    monitor = watch("ens5f0", present=False)
+    assert monitor.status("ens5f0") is None
+    with pytest.raises(KeyError):
+        monitor.status("ens9")
+
+
+def test_equal_snapshots_are_not_told(kernel, pf, watch):
+    monitor = watch("ens5f0", interval=0.01)
+    kernel.set_vf(pf, 0, LinkState.DISABLE)
+    assert monitor.poll(0.1) == []
+    assert kernel.requests["get"] > 1
+
+
+def test_every_event_tells_of_touches_that_left_the_snapshot_equal(kernel, pf, watch):
+    monitor = watch("ens5f0", every_event=True)
+    kernel.set_vf(pf, 0, LinkState.DISABLE)
+    (change,) = monitor.poll(SOON)
+    assert (change.old, change.cause) == (change.new, Cause.EVENT)
+    assert monitor.poll(0) == []
+
+
+def test_change_goes_from_the_last_snapshot_to_this_one(pf, watch):
+    monitor = watch("ens5f0")
+    pf.lacp_expire()
+    (first,) = monitor.poll(SOON)
+    pf.lacp_default()
+    (second,) = monitor.poll(SOON)
+    assert first.new == second.old
+    assert (second.old.lacp.reason, second.new.lacp.reason) == (
+        LacpReason.EXPIRED,
+        LacpReason.DEFAULTED,
+    )
+
+
+def test_changes_of_one_turn_are_told_in_order(pf, watch):
+    monitor = watch("ens5f0")
+    pf.lacp_expire()
+    pf.lacp_default()
+    pf.lacp_up(announce=True)
+    assert [change.new.lacp.reason for change in monitor.poll(SOON)] == [
+        LacpReason.EXPIRED,
+        LacpReason.DEFAULTED,
+        LacpReason.UP,
+    ]
+
+
+# ---- Events and questions
+
+
+def test_event_is_taken_at_its_word_without_a_question(kernel, pf, watch):
+    monitor = watch("ens5f0")
+    pf.lacp_expire()
+    assert the(monitor.poll(SOON)) == (LacpReason.EXPIRED, Cause.EVENT)
+    assert not kernel.requests
+
+
+def test_silent_recovery_is_found_by_asking(kernel, pf, watch):
+    monitor = watch("ens5f0")
+    pf.lacp_expire()
+    pf.lacp_default()
+    assert len(monitor.poll(SOON)) == 2
+    pf.lacp_up()
+    assert the(monitor.poll(SOON)) == (LacpReason.UP, Cause.ASKED)
+    assert kernel.requests["get"] <= 2, "it asks ten times a second, and for no known bond"
+
+
+def test_silent_loss_is_found_at_the_interval(pf, watch):
+    monitor = watch("ens5f0", interval=0.02)
+    pf.lacp_set(0x3F, 0x0F)
+    assert the(monitor.poll(SOON)) == (LacpReason.NEGOTIATING, Cause.ASKED)
+
+
+def test_bond_is_asked_for_again_at_the_interval(pf, watch):
+    monitor = watch("ens5f0", interval=0.02)
+    pf.master.lacp_rate = LacpRate.SLOW
+    (change,) = monitor.poll(SOON)
+    assert change.new.bond.lacp_rate is LacpRate.SLOW
+
+
+@pytest.mark.parametrize("vfs", [False, True])
+def test_vfs_are_read_only_on_demand(kernel, pf, watch, vfs):
+    monitor = watch("ens5f0", vfs=vfs, every_event=True)
+    kernel.set_vf(pf, 0, LinkState.DISABLE)
+    (change,) = monitor.poll(SOON)
+    assert kernel.requests["get-vfs"] == vfs
+    assert change.new.vfs == (((0, 2), (1, 0)) if vfs else None)
+
+
+def test_lost_events_make_it_ask_for_everything_and_say_so(kernel, pf, watch):
+    kernel.add_bond("bond1", kernel.add_pf("ens5f1"))
+    monitor = watch("ens5f0", "ens5f1")
+    pf.lacp_expire(announce=False)
+    kernel.lose_events()
+    (change,) = monitor.poll(SOON)
+    assert (change.name, change.new.lacp.reason) == ("ens5f0", LacpReason.EXPIRED)
+    assert change.cause is Cause.RESYNC
+    assert monitor.lost_events == 1
+    assert kernel.requests["get"] == 4, "both, with their bonds"
+
+
+def test_monitor_hears_again_after_lost_events(kernel, pf, watch):
+    monitor = watch("ens5f0")
+    for _ in range(3):
+        kernel.lose_events()
+        assert monitor.poll(0) == []
+    pf.lacp_expire()
+    assert the(monitor.poll(SOON)) == (LacpReason.EXPIRED, Cause.EVENT)
+
+
+def test_event_that_waited_during_a_question_is_not_taken_for_news(kernel, pf, watch):
+    """The LACP loss is announced and over before our question is answered."""
+    monitor = watch("ens5f0", interval=0.02)
+
+    def lose_and_recover(_request):
+        kernel.on_request = None
+        pf.lacp_expire()
+        pf.lacp_up(announce=False)
+
+    kernel.on_request = lose_and_recover
+    assert monitor.poll(0.2) == []
+    assert kernel.on_request is None
+    assert monitor.status("ens5f0").lacp.reason is LacpReason.UP
+
+
+def test_event_that_is_newer_than_the_answer_is_not_missed(kernel, pf, watch):
+    """The loss comes between the answer for the PF and the one for its bond."""
+    monitor = watch("ens5f0", present=False)
+
+    def lose(_request):
+        if kernel.requests["get"] == 2:
+            pf.lacp_expire()
+
+    kernel.on_request = lose
+    assert [(c.new.lacp.reason, c.cause) for c in monitor.poll(SOON)] == [
+        (LacpReason.UP, Cause.START),
+        (LacpReason.EXPIRED, Cause.EVENT),
+    ]
+
+
+def test_storm_of_events_is_taken_to_its_end(pf, watch):
+    monitor = watch("ens5f0")
+    for _ in range(400):
+        pf.lacp_expire()
+        pf.lacp_up()
+    reason = None
+    while changes := monitor.poll(0.2):
+        reason = changes[-1].new.lacp.reason
+    assert reason is LacpReason.UP
+
+
+def test_events_of_other_links_wake_nobody(kernel, pf, watch):
+    monitor = watch("ens5f0")
+    assert not readable(monitor)
+    for i in range(50):
+        kernel.remove(kernel.add_pf(f"veth{i}"))
+    assert not readable(monitor)
+    kernel.set_vf(pf, 0, LinkState.DISABLE)
+    assert readable(monitor)
+
+
+# ---- PFs that come, go and change
+
+
+def test_pf_that_comes_is_heard_at_once(kernel, watch):
+    monitor = watch("ens5f0", interval=0.05)
+    kernel.add_pf("ens5f0")
+    assert the(monitor.poll(SOON))[0] is LacpReason.NO_BOND
+
+
+def test_pf_that_goes_is_told_as_absent(kernel, pf, watch):
+    monitor = watch("ens5f0")
+    kernel.remove(pf)
+    assert the(monitor.poll(SOON)) == (LacpReason.ABSENT, Cause.EVENT)
+
+
+def test_pf_that_is_made_again_is_followed_by_its_name(kernel, pf, watch):
+    """A driver reload: the same name, another ifindex."""
+    monitor = watch("ens5f0")
+    kernel.remove(pf)
+    monitor.poll(SOON)
+    again = kernel.add_pf("ens5f0")
+    kernel.add_bond("bond1", again)
+    while monitor.status("ens5f0").lacp.reason is not LacpReason.UP:
+        assert monitor.poll(SOON)
+    assert monitor.status("ens5f0").ifindex == again.ifindex != pf.ifindex
+    again.lacp_expire()
+    assert the(monitor.poll(SOON)) == (LacpReason.EXPIRED, Cause.EVENT)
+
+
+def test_pf_that_was_replaced_between_two_turns_is_the_new_one(kernel, pf, watch):
+    monitor = watch("ens5f0")
+    kernel.remove(pf)
+    again = kernel.add_pf("ens5f0")
+    (change,) = monitor.poll(SOON)
+    assert (change.old.ifindex, change.new.ifindex) == (pf.ifindex, again.ifindex)
+
+
+def test_pf_that_is_renamed_is_absent_until_it_is_renamed_back(kernel, pf, watch):
+    monitor = watch("ens5f0")
+    kernel.rename(pf, "eth7")
+    assert the(monitor.poll(SOON)) == (LacpReason.ABSENT, Cause.EVENT)
+    kernel.rename(pf, "ens5f0")
+    assert the(monitor.poll(SOON))[0] is LacpReason.UP
+
+
+def test_pf_is_followed_by_an_alternative_name(kernel, watch):
+    pf = kernel.add_pf("ens5f0", altnames=["a-name-of-more-than-15-bytes"])
+    kernel.add_bond("bond0", pf)
+    monitor = watch("a-name-of-more-than-15-bytes")
+    pf.lacp_expire()
+    (change,) = monitor.poll(SOON)
+    assert (change.name, change.new.ifname) == ("a-name-of-more-than-15-bytes", "ens5f0")
+    assert (change.new.lacp.reason, change.cause) == (LacpReason.EXPIRED, Cause.EVENT)
+    kernel.rename(pf, "eth7")
+    (change,) = monitor.poll(SOON)
+    assert change.new.ifname == "eth7"
+
+
+def test_pf_that_comes_by_an_alternative_name_is_found_by_asking(kernel, watch):
+    monitor = watch("enp3s0f0np0")
+    kernel.add_pf("ens5f0", altnames=["enp3s0f0np0"])
+    assert the(monitor.poll(SOON))[0] is LacpReason.NO_BOND
+
+
+def test_bond_that_is_made_again_is_noticed(kernel, pf, watch):
+    monitor = watch("ens5f0")
+    kernel.remove(pf.master)
+    assert the(monitor.poll(SOON)) == (LacpReason.NO_BOND, Cause.EVENT)
+    bond = kernel.add_bond("bond0", pf)
+    (change,) = monitor.poll(SOON)
     assert change.new.lacp.reason is LacpReason.UP
+    assert change.new.bond.ifindex == bond.ifindex
+
+
+@pytest.mark.parametrize(
+    ("master", "reason"),
+    [
+        (lambda kernel: kernel.add_bridge("br0"), LacpReason.NOT_A_BOND),
+        (lambda kernel: kernel.add_bond("b", mode=BondMode.ACTIVE_BACKUP), LacpReason.WRONG_MODE),
+        (lambda kernel: kernel.add_bond("b"), LacpReason.UP),
+        (lambda _kernel: None, LacpReason.NO_BOND),
+    ],
+    ids=["bridge", "active-backup", "another-bond", "none"],
+)
+def test_pf_that_changes_its_master_is_asked_about_that(kernel, pf, watch, master, reason):
+    monitor = watch("ens5f0")
+    with kernel.change(pf):
+        pf.master = master(kernel)
+    (change,) = monitor.poll(SOON)
+    assert (change.new.lacp.reason, change.cause) == (reason, Cause.EVENT)
+    assert change.new.master == (pf.master.ifindex if pf.master else None)
+
+
+def test_cable_that_is_pulled_is_told(pf, watch):
+    monitor = watch("ens5f0")
+    pf.set_carrier(False)
+    assert the(monitor.poll(SOON)) == (LacpReason.LINK_DOWN, Cause.EVENT)
+
+
+def test_64_pfs_are_followed(kernel, watch):
+    pfs = [kernel.add_pf(f"ens{i}") for i in range(64)]
+    kernel.add_bond("bond0", *pfs)
+    monitor = watch(*(pf.name for pf in pfs))
+    pfs[63].lacp_expire()
+    (change,) = monitor.poll(SOON)
+    assert change.name == "ens63"
+
+
+# ---- Errors
+
+
+def broken(*_args, seq=0, **_options) -> bytes:
+    """A link message that ends before it says of which link."""
+    return nlmsg(16, b"", seq=seq)
+
+
+@pytest.mark.parametrize("names", [("ens5f0", "ens5f1"), ("ens5f1", "ens5f0")], ids=" ".join)
+def test_error_of_one_pf_does_not_lose_what_was_found_of_the_other(kernel, pf, watch, names):
+    other = kernel.add_pf("ens5f1")
+    kernel.add_bond("bond1", other)
+    monitor = watch(*names, interval=0.02)
+    pf.message = broken
+    other.lacp_set(0, 0)
+    told, failed = [], []
+    while not (told and failed):
+        try:
+            told += monitor.poll(SOON)
+        except MalformedError as exc:
+            failed.append(exc.filename)
+    assert (told[0].name, told[0].new.lacp.reason) == ("ens5f1", LacpReason.NEGOTIATING)
+    assert failed[0] == "ens5f0"
+
+
+def test_monitor_goes_on_after_an_error(pf, watch):
+    monitor = watch("ens5f0", interval=0.02)
+    pf.message = broken
+    with pytest.raises(MalformedError):
+        monitor.poll(SOON)
+    del pf.message
+    pf.lacp_set(0, 0)
+    assert the(monitor.poll(SOON))[0] is LacpReason.NEGOTIATING
+
+
+def test_failing_pf_is_not_asked_without_pause(pf, watch):
+    monitor = watch("ens5f0", interval=0.05)
+    pf.message = broken
+    failures = 0
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        try:
+            monitor.poll(end - time.monotonic())
+        except MalformedError:
+            failures += 1
+    assert 1 <= failures <= 11
+
+
+@pytest.mark.usefixtures("pf")
+def test_kernel_that_hangs_up_is_an_error(kernel, watch):
+    monitor = watch("ens5f0", interval=0.02)
+    kernel.close()
+    with pytest.raises(Error):
+        monitor.poll(SOON)
+
+
+@pytest.mark.parametrize(
+    ("names", "options"),
+    [
+        ((), {}),
+        (("ens5f0", "ens5f0"), {}),
+        (tuple(f"ens{i}" for i in range(65)), {}),
+        (("ens5f0",), {"interval": 0}),
+        (("ens5f0",), {"interval": float("nan")}),
+        (("a/b",), {}),
+        (("",), {}),
+    ],
+    ids=["no-name", "twice", "65", "interval-0", "interval-nan", "no-such-name", "empty-name"],
+)
+def test_bad_argument_is_refused(names, options):
+    with pytest.raises(ValueError, match=r"interface name|interval"):
+        Monitor(*names, **options)
+
+
+def test_netns_goes_with_the_session(kernel):
+    with kernel.session() as session, pytest.raises(ValueError, match="netns"):
+        Monitor("ens5f0", session=session, netns="/run/netns/blue")
+
+
+def test_session_without_events_is_refused_and_closed(kernel):
+    session = kernel.session(events=False)
+    with pytest.raises(ValueError, match="without events"):
+        Monitor("ens5f0", session=session)
+    assert session.closed
+
+
+# ---- Loops of one's own
+
+
+def test_fileno_is_readable_for_the_present_then_for_news_alone(pf, watch):
+    monitor = watch("ens5f0", present=False)
+    assert readable(monitor, SOON)
+    assert len(monitor.poll(0)) == 1
+    assert not readable(monitor)
+    pf.lacp_expire()
+    assert readable(monitor)
+    assert the(monitor.poll(0)) == (LacpReason.EXPIRED, Cause.EVENT)
+
+
+def test_fileno_is_readable_when_a_question_is_due(pf, watch):
+    monitor = watch("ens5f0")
+    monitor.fileno()
+    pf.lacp_default()
+    monitor.poll(0)
+    pf.lacp_up()
+    assert not readable(monitor), "nobody told us"
+    changes = []
+    while not changes:
+        assert readable(monitor, SOON)
+        changes = monitor.poll(0)
+    assert the(changes) == (LacpReason.UP, Cause.ASKED)
+
+
+@pytest.mark.usefixtures("pf")
+def test_fileno_is_readable_while_something_waits_to_be_told(kernel, watch):
+    kernel.add_bond("bond1", kernel.add_pf("ens5f1"))
+    monitor = watch("ens5f0", "ens5f1", present=False)
+    monitor.fileno()
+    for change in monitor:
+        assert change.name == "ens5f0"
+        break
+    assert readable(monitor, SOON)
+    (change,) = monitor.poll(0)
+    assert change.name == "ens5f1"
+    assert not readable(monitor)
+
+
+@pytest.mark.usefixtures("pf")
+def test_poll_of_nothing_takes_its_time_and_no_longer(watch):
+    monitor = watch("ens5f0")
+    began = time.monotonic()
+    assert monitor.poll(0.05) == []
+    assert 0.05 <= time.monotonic() - began < SOON
+
+
+# ---- The end
+
+
+@pytest.mark.usefixtures("pf")
+def test_stop_from_another_thread_ends_a_wait(watch):
+    monitor = watch("ens5f0")
+    timer = threading.Timer(0.05, monitor.stop)
+    timer.start()
+    assert monitor.poll() == []
+    timer.join()
+    assert monitor.stopped
+
+
+@pytest.mark.usefixtures("pf")
+def test_stop_from_a_signal_handler_ends_a_wait(watch):
+    monitor = watch("ens5f0")
+    with alarm(lambda *_: monitor.stop()):
+        assert list(monitor) == []
+
+
+def test_keyboard_interrupt_ends_a_wait_and_loses_nothing(pf, watch):
+    monitor = watch("ens5f0")
+    with alarm(signal.default_int_handler), pytest.raises(KeyboardInterrupt):
+        monitor.poll()
+    pf.lacp_expire()
+    assert the(monitor.poll(SOON)) == (LacpReason.EXPIRED, Cause.EVENT)
+
+
+class alarm:  # noqa: N801 - reads as a verb
+    """A handler that is called in 50 ms."""
+
+    def __init__(self, handler):
+        self.handler = handler
+
+    def __enter__(self):
+        self.before = signal.signal(signal.SIGALRM, self.handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    def __exit__(self, *_exc):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self.before)
+
+
+def test_nothing_is_told_after_stop(pf, watch):
+    monitor = watch("ens5f0", "ens5f1", present=False)
+    told = []
+    for change in monitor:
+        told.append(change.name)
+        monitor.stop()
+    assert told == ["ens5f0"]
+    pf.lacp_expire()
+    assert monitor.poll(SOON) == []
+    assert list(monitor) == []
+
+
+@pytest.mark.usefixtures("pf")
+def test_iteration_that_was_left_can_be_taken_up_again(watch):
+    monitor = watch("ens5f0", "ens5f1", present=False)
+    names = [next(iter(monitor)).name, next(iter(monitor)).name]
+    assert names == ["ens5f0", "ens5f1"]
+
+
+@pytest.mark.usefixtures("pf")
+def test_close_may_be_called_again_and_closes_the_session(kernel):
+    with Monitor("ens5f0", session=kernel.session()) as monitor:
+        monitor.fileno()
+    monitor.close()
+    monitor.stop()
+    assert monitor.closed
+    assert monitor.session.closed
+
+
+@pytest.mark.usefixtures("pf")
+def test_poll_after_close_is_refused(kernel):
+    monitor = Monitor("ens5f0", session=kernel.session())
+    monitor.close()
+    with pytest.raises(ValueError, match="closed"):
+        monitor.poll(0)
+
+
+@pytest.mark.usefixtures("pf")
+def test_descriptors_are_closed(kernel):
+    def descriptors():
+        return {path.name for path in Path("/proc/self/fd").iterdir()}
+
+    before = descriptors()
+    session = kernel.session()
+    with Monitor("ens5f0", session=session) as monitor:
+        monitor.fileno()
+        monitor.poll(0)
+    deadline = time.monotonic() + SOON
+    while descriptors() != before and time.monotonic() < deadline:
+        os.sched_yield()  # the fake kernel closes its ends when it hears of it
+    assert descriptors() == before
+
+
+def test_forgotten_monitor_warns_and_is_closed():
+    ours, request = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    events, event = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    session = Session.from_fds(request.detach(), event.detach())
+    forgotten = [Monitor("ens5f0", session=session)]
+    with pytest.warns(ResourceWarning, match=r"unclosed <pfstatus.Monitor ens5f0 open>"):
+        forgotten.clear()
+    with ours, events:
+        assert ours.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("end", "word"), [(None, "open"), (Monitor.stop, "stopped"), (Monitor.close, "closed")]
+)
+def test_repr_says_what_it_is(watch, end, word):
+    monitor = watch("ens5f0")
+    if end:
+        end(monitor)
+    assert repr(monitor) == f"<pfstatus.Monitor ens5f0 {word}>"
