@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
+from array import array
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pfstatus._core import ffi, lib
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 RTM_DELLINK = 17
 _LINK_STATES = tuple(LinkState)
+# By octet: looked up rather than made, on the path from an event to a setting.
+_PORT_STATES: dict[int, LacpState] = {}
 _LOST = (-errno.ENOBUFS, -errno.EBADMSG, -errno.EMSGSIZE)
 _OPER_STATES: dict[int, OperState] = {state.value: state for state in OperState}
 _BOND_MODES: dict[int, BondMode] = {mode.value: mode for mode in BondMode}
@@ -54,6 +59,28 @@ def _lacp(reason: LacpReason) -> Lacp:
 
 
 LACP: dict[int, Lacp] = {int(reason): _lacp(reason) for reason in LacpReason}
+
+
+class _Vfs(dict[int, Vf | None]):
+    """``struct pfs_vf``, read as one number, to its value: most reads meet the same few again.
+
+    A link state that we have no word for is not known: as if the VF were left out.
+    """
+
+    def __missing__(self, key: int) -> Vf | None:
+        vf, state = struct.unpack("=II", struct.pack("=Q", key))
+        value = self[key] = Vf(vf, _LINK_STATES[state]) if state < len(_LINK_STATES) else None
+        return value
+
+
+_VFS = _Vfs()
+
+
+def _port_state(octet: int) -> LacpState:
+    state = _PORT_STATES.get(octet)
+    if state is None:
+        state = _PORT_STATES[octet] = LacpState(octet)
+    return state
 
 
 def absent(name: str) -> LinkStatus:
@@ -176,44 +203,36 @@ class Wire:
             self._fail(ret, name)
         return _to_bond(self._bond)
 
-    def _status(self, name: str, bond: Bond | None, *, vfs: bool) -> LinkStatus:
-        """The scratch link as a value."""
+    def _status(
+        self, name: str, bond: Bond | None, *, vfs: bool, old: LinkStatus | None = None
+    ) -> LinkStatus:
+        """The scratch link as a value; ``old`` spares reading names that are known."""
         link = self._link
         known = link.known
-        mode: Any = ffi.NULL
-        if bond is not None and bond.mode is not None:
-            mode = self._mode
-            mode.mode = bond.mode
-        lacp = LACP[lib.pfs_lacp_status(link, mode)]
         return LinkStatus(
             name,
-            lacp,
-            _text(link.name),
+            LACP[lib.pfs_lacp_status(link, self._mode_of(bond))],
+            old.ifname if old else _text(link.name),
             link.ifindex,
             _OPER_STATES.get(link.operstate, link.operstate)
             if known & lib.PFS_LINK_OPERSTATE
             else None,
             link.master_ifindex or None,
-            _text(link.slave_kind) or None,
+            old.master_kind if old else _text(link.slave_kind) or None,
             bond,
             link.slave_state == 0 if known & lib.PFS_LINK_SLAVE_STATE else None,
             link.aggregator_id if known & lib.PFS_LINK_AGGREGATOR_ID else None,
-            LacpState(link.actor_oper_port_state) if known & lib.PFS_LINK_ACTOR_STATE else None,
-            LacpState(link.partner_oper_port_state) if known & lib.PFS_LINK_PARTNER_STATE else None,
+            _port_state(link.actor_oper_port_state) if known & lib.PFS_LINK_ACTOR_STATE else None,
+            _port_state(link.partner_oper_port_state)
+            if known & lib.PFS_LINK_PARTNER_STATE
+            else None,
             link.num_vf if vfs else None,
             self._vf_list(link.vf_count) if vfs else None,
         )
 
     def _vf_list(self, count: int) -> tuple[Vf, ...]:
-        words = memoryview(ffi.buffer(self._vfs, 8 * count)).cast("I")
-        # A link state that we have no word for is not known: as if it were left out.
-        return tuple(
-            [
-                Vf(vf, _LINK_STATES[state])
-                for vf, state in zip(words[::2], words[1::2], strict=True)
-                if state < len(_LINK_STATES)
-            ]
-        )
+        keys = memoryview(ffi.buffer(self._vfs, 8 * count)).cast("Q")
+        return tuple(filter(None, map(_VFS.__getitem__, keys)))
 
     def ports(self) -> list[LinkStatus]:
         """Every link that is a port of a bond, without VFs."""
@@ -242,9 +261,7 @@ class Wire:
         count = len(vfs)
         if count > self._set_capacity:
             self._reserve_set(2 * count)
-        for entry, (vf, state) in zip(self._set, vfs, strict=False):
-            entry.vf = vf
-            entry.link_state = state
+        ffi.memmove(self._set, array("I", chain.from_iterable(vfs)), 8 * count)
         ret = lib.pfs_vf_set(self._context(), ifindex, self._set, count, chunk, self._results)
         if ret < 0:
             self._fail(ret, None)
@@ -303,9 +320,43 @@ class Wire:
             self._fail(ret, None)
         return Event(ret == RTM_DELLINK, link.ifindex, _text(link.name), link.master_ifindex)
 
-    def event_status(self, name: str, bond: Bond | None) -> LinkStatus:
-        """What the event that next_event() just returned says of a PF, in a known bond."""
-        return self._status(name, bond, vfs=False)
+    def event_status(self, old: LinkStatus) -> LinkStatus:
+        """What the event that next_event() just returned says of a PF.
+
+        Args:
+            old: what was known of it; name, index and master are those of the event.
+        """
+        return self._status(old.name, old.bond, vfs=False, old=old)
+
+    def vfs(self, status: LinkStatus) -> tuple[Lacp, int, tuple[Vf, ...]]:
+        """Read a PF's VFs, and no more than must be known to act upon them.
+
+        Returns:
+            LACP at the same moment, how many VFs there are, and those that were listed.
+
+        Raises:
+            LinkNotFoundError: it is gone.
+            Error: anything else.
+        """
+        context = self._context()
+        link = self._link
+        index = status.ifindex or 0
+        while True:
+            ret = lib.pfs_link_get(context, index, ffi.NULL, link, self._vfs, self._capacity)
+            if ret < 0:
+                self._fail(ret, status.name)
+            if link.vf_count <= self._capacity:
+                break
+            self._reserve_vfs(2 * link.vf_count)
+        lacp = LACP[lib.pfs_lacp_status(link, self._mode_of(status.bond))]
+        return lacp, link.num_vf, self._vf_list(link.vf_count)
+
+    def _mode_of(self, bond: Bond | None) -> Any:
+        """As much of a bond as pfs_lacp_status() reads."""
+        if bond is None or bond.mode is None:
+            return ffi.NULL
+        self._mode.mode = bond.mode
+        return self._mode
 
 
 def _to_bond(bond: Any) -> Bond:

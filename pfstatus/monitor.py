@@ -279,7 +279,7 @@ class Monitor:
             and event.master == (status.master or 0)
             and (status.bond is not None) == (status.master_kind == "bond")
         ):
-            self._tell(pf, self._wire.event_status(pf.name, status.bond), Cause.EVENT)
+            self._tell(pf, self._wire.event_status(status), Cause.EVENT)
         else:
             pf.ask_soon(Cause.EVENT)
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 Restore = Literal["all", "owned"]
 
+_AUTO, _ENABLE, _DISABLE = LinkState.AUTO, LinkState.ENABLE, LinkState.DISABLE
+
 # ---- What to do: pure ------------------------------------------------------------------------
 
 
@@ -52,7 +54,7 @@ class Plan(NamedTuple):
 
 
 def plan(
-    lacp: LacpStatus, vfs: Iterable[Vf], *, restore: Restore = "all", owned: Collection[int] = ()
+    lacp: LacpStatus, vfs: Collection[Vf], *, restore: Restore = "all", owned: Collection[int] = ()
 ) -> Plan:
     """Decide, from LACP and the VFs' link states alone.
 
@@ -72,13 +74,20 @@ def plan(
     """
     if lacp is LacpStatus.DOWN:
         return Plan(
-            tuple(Vf(vf, LinkState.DISABLE) for vf, state in vfs if state == LinkState.AUTO),
-            tuple(vf for vf, state in vfs if state == LinkState.ENABLE),
+            tuple([Vf(vf, _DISABLE) for vf, state in vfs if state is _AUTO]),
+            tuple([vf for vf, state in vfs if state is _ENABLE]),
         )
     if lacp is LacpStatus.UP:
-        back = (vf for vf, state in vfs if state == LinkState.DISABLE)
+        everything = restore == "all"
         return Plan(
-            tuple(Vf(vf, LinkState.AUTO) for vf in back if restore == "all" or vf in owned), ()
+            tuple(
+                [
+                    Vf(vf, _AUTO)
+                    for vf, state in vfs
+                    if state is _DISABLE and (everything or vf in owned)
+                ]
+            ),
+            (),
         )
     return Plan((), ())
 
@@ -183,6 +192,7 @@ _LOOK_SHARE = 20
 """A look may take one part in so many of the time: reading VFs holds the lock too."""
 _RETRY = (0.1, 10.0)
 """Seconds until a VF is tried again: at first, and at most."""
+_NEVER = object()
 _NOT_READY = frozenset(
     {
         LacpReason.ABSENT,
@@ -225,7 +235,8 @@ class _Pf:
         self.probe = False  # the next message is the first of its batch
         self.holds: dict[int, _Hold] = {}
         self.failures = _Hold()  # of looks
-        self.said: set[tuple[Any, ...]] = set()  # what need not be said again
+        self.topics: dict[str, object] = {}  # what was last said of each
+        self.said: set[tuple[Any, ...]] = set()  # of VFs, since LACP last changed
         self.vf_count: int | None = None
         self.unsupported = False
 
@@ -349,9 +360,7 @@ class Relay:
         status = self._session.get(interface)
         noted = self._ledger.get(interface, status.ifindex)
         back = [
-            Vf(vf, LinkState.AUTO)
-            for vf, state in status.vfs or ()
-            if vf in noted and state is LinkState.DISABLE
+            Vf(vf, _AUTO) for vf, state in status.vfs or () if vf in noted and state is _DISABLE
         ]
         results: list[VfResult] = []
         cost = 0.0
@@ -401,7 +410,7 @@ class Relay:
         if old is None or old.lacp.status is not lacp or old.ifindex != change.new.ifindex:
             pf.pending.clear()
             pf.holds.clear()
-            pf.said = {what for what in pf.said if what[0] != "vf"}
+            pf.said.clear()
             pf.look_due = math.inf
             pf.look_after = now
             if lacp is LacpStatus.UP:
@@ -423,7 +432,7 @@ class Relay:
         pf.unsupported = False
         pf.cost = 0.0
         pf.vf_count = None
-        pf.said.clear()
+        pf.topics.clear()
 
     # ---- Looking
 
@@ -435,7 +444,7 @@ class Relay:
             return
         began = time.monotonic()
         try:
-            status = self._session.get(pf.name, bond=pf.status.bond)
+            seen, count, vfs = self._session.vfs(pf.status)
         except LinkNotFoundError:
             pf.look_due = math.inf  # the monitor is about to say so
             return
@@ -446,16 +455,16 @@ class Relay:
             return
         now = time.monotonic()
         lacp = pf.lacp()
-        self._say_vfs(pf, status)
+        self._say_vfs(pf, count)
         pf.look_after = now + max(_LOOK_GAP, (now - began) * _LOOK_SHARE)
         pf.look_due = max(pf.look_after, now + self._interval)
-        if (status.lacp.status, status.ifindex) != (lacp, pf.status.ifindex):
+        if seen.status is not lacp:
             return  # it changed under our hands: the monitor is about to say so
         if lacp is LacpStatus.UP:
             pf.look_due = math.inf
-        owned = self._owned(pf, status)
+        owned = self._owned(pf, pf.status, vfs)
         pf.probe = True
-        todo = plan(lacp, status.vfs or (), restore=self._policy.restore, owned=owned)
+        todo = plan(lacp, vfs, restore=self._policy.restore, owned=owned)
         for vf in todo.unprotected:
             self._say_once(
                 pf, "WARN", "vf will not fail over", id=vf, state="enable", interface=pf.name
@@ -467,13 +476,11 @@ class Relay:
             else:
                 pf.pending.append(setting)
 
-    def _owned(self, pf: _Pf, status: LinkStatus) -> frozenset[int]:
+    def _owned(self, pf: _Pf, status: LinkStatus, vfs: Iterable[Vf]) -> frozenset[int]:
         """What we disabled and nobody changed since."""
         noted = self._ledger.get(pf.name, status.ifindex)
         if noted and status.ifindex is not None:
-            disabled = {vf for vf, state in status.vfs or () if state is LinkState.DISABLE}
-            listed = {vf for vf, _ in status.vfs or ()}
-            noted = frozenset(vf for vf in noted if vf in disabled or vf not in listed)
+            noted -= {vf for vf, state in vfs if state is not _DISABLE}
             self._note(pf.name, status.ifindex, noted)
         return noted
 
@@ -484,11 +491,13 @@ class Relay:
 
         Between the messages of a slow NIC the other PFs are listened to and served.
         """
+        listened = time.monotonic()
         while not self._monitor.stopped:
             now = time.monotonic()
-            for pf in sorted(self._pfs.values(), key=lambda pf: pf.lacp() is not LacpStatus.DOWN):
-                if pf.look_due <= now and not pf.pending:
-                    self._look(pf)
+            due = [pf for pf in self._pfs.values() if pf.look_due <= now and not pf.pending]
+            due.sort(key=lambda pf: pf.lacp() is not LacpStatus.DOWN)
+            for pf in due:
+                self._look(pf)
             waiting = [pf for pf in self._pfs.values() if pf.pending]
             if not waiting:
                 return
@@ -497,9 +506,10 @@ class Relay:
                 self._pretend(pf)
                 continue
             gap = _gap(self._set_some(pf))
-            if gap:
+            if gap or time.monotonic() - listened > _LOOK_GAP:
                 self._flush()
-            self._listen_for(gap)
+                self._listen_for(gap)
+                listened = time.monotonic()
 
     def _listen_for(self, seconds: float) -> None:
         """Leave the lock to others for a while, unless another PF has something due."""
@@ -523,7 +533,7 @@ class Relay:
         settings = [pf.pending.popleft() for _ in range(size)]
         ifindex = pf.status.ifindex
         before = self._ledger.get(pf.name, ifindex)
-        disabling = {vf for vf, state in settings if state is LinkState.DISABLE}
+        disabling = {vf for vf, state in settings if state is _DISABLE}
         self._note(pf.name, ifindex, before | disabling)
         began = time.monotonic()
         try:
@@ -538,7 +548,7 @@ class Relay:
             hold = pf.holds.setdefault(vf, _Hold())
             if failure is None:
                 hold.push(now, free=1)
-                if state is LinkState.AUTO:
+                if state is _AUTO:
                     owned.discard(vf)
             else:
                 hold.push(now, free=0)
@@ -591,7 +601,7 @@ class Relay:
         self, pf: _Pf, level: Literal["INFO", "WARN", "ERROR"], message: str, **fields: Any
     ) -> None:
         """Say it, unless it was said of this VF since LACP last changed."""
-        what = ("vf", message, *fields.values())
+        what = (message, *fields.values())
         if what not in pf.said:
             pf.said.add(what)
             self._say(level, message, **fields)
@@ -648,13 +658,12 @@ class Relay:
     @staticmethod
     def _turned(pf: _Pf, topic: str, value: object) -> bool:
         """Whether a topic now has another value than last time."""
-        if (topic, value) in pf.said:
+        if pf.topics.get(topic, _NEVER) == value:
             return False
-        pf.said = {what for what in pf.said if what[0] != topic} | {(topic, value)}
+        pf.topics[topic] = value
         return True
 
-    def _say_vfs(self, pf: _Pf, status: LinkStatus) -> None:
-        count = status.num_vfs or 0
+    def _say_vfs(self, pf: _Pf, count: int) -> None:
         if count != pf.vf_count:
             pf.vf_count = count
             if count:
@@ -696,7 +705,7 @@ class Relay:
             hold = pf.holds[vf]
             if failure is None:
                 self._say_results(pf.name, [result])
-                pf.said.discard(("vf", "failed", vf))
+                pf.said.discard(("failed", vf))
                 if hold.tries > 2:
                     self._say_once(
                         pf,
@@ -706,8 +715,8 @@ class Relay:
                         state=str(state),
                         interface=pf.name,
                     )
-            elif ("vf", "failed", vf, failure.errno) not in pf.said:
-                pf.said.add(("vf", "failed", vf, failure.errno))
+            elif ("failed", vf, failure.errno) not in pf.said:
+                pf.said.add(("failed", vf, failure.errno))
                 self._say_results(pf.name, [result])
             else:
                 self._say(

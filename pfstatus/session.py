@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import warnings
+from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
 from pfstatus._wire import Wire
@@ -14,12 +15,13 @@ from pfstatus.values import LinkState, LinkStatus, Vf, VfResult
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pfstatus.values import Bond
+    from pfstatus.values import Bond, Lacp
 
 NAME_MAX = 127
 """Bytes of the longest alternative name, ALTIFNAMSIZ - 1."""
 
 
+@lru_cache
 def check_name(name: str) -> str:
     """Refuse what can be no interface's name.
 
@@ -154,6 +156,21 @@ class Session:
         """
         return self._wire.status(check_name(name), vfs=vfs, bond=bond)
 
+    def vfs(self, pf: LinkStatus) -> tuple[Lacp, int, tuple[Vf, ...]]:
+        """Read a known PF's VFs, and LACP at the same moment: all that a decision needs.
+
+        Args:
+            pf: a status of it, found by its ifindex; its bond is taken to be the same still.
+
+        Returns:
+            LACP, how many VFs there are, and those that the kernel listed.
+
+        Raises:
+            LinkNotFoundError: it is gone.
+            Error: as for get().
+        """
+        return self._wire.vfs(pf)
+
     def ports(self) -> list[LinkStatus]:
         """Every interface that is a port of a bond, without its VFs.
 
@@ -189,9 +206,12 @@ class Session:
             ValueError: a state or a VF number is out of range, or the session is closed.
         """
         items = settings.items() if hasattr(settings, "items") else settings
-        pairs = [(vf, LinkState.parse(state)) for vf, state in items]
+        pairs = [
+            (vf, state if type(state) is LinkState else LinkState.parse(state))
+            for vf, state in items
+        ]
         for vf, _ in pairs:
-            if isinstance(vf, bool) or not isinstance(vf, int) or not 0 <= vf < 1 << 16:
+            if type(vf) is not int or not 0 <= vf < 1 << 16:
                 msg = f"a VF number is an integer from 0 to 65535, not {vf!r}"
                 raise ValueError(msg)
         if chunk < 0:

@@ -236,6 +236,7 @@ def test_other_masters_are_named_and_left_alone(
         port.clear_master()
         if kind == "active-backup":
             port.delete_bond()
+        ip("link set pf0 down")  # or bonding refuses it
         port.make_bond()
         _renegotiate(port)
         relay.wait_up("pf0")

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# The few commands that people type. Each installs what it needs and says so.
+#
+#   make demo     the main job, live, on a real kernel in a virtual machine
+#   make test     every test there is: lint, types, C, Python, network namespace, lab
+#   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
+#   make bench    figures, side by side with peers
+#   make fuzz     the fuzzers, until Ctrl-C
+
+PYTHON ?= python3
+export PYTHON
+VENV := .venv/bin
+LAB := $(PYTHON) tests/lab/vm.py
+
+.PHONY: demo test lint test-c test-python lab bench fuzz clean setup-build setup-lab setup-test
+
+demo: setup-lab
+	@FORCE_COLOR=$${FORCE_COLOR-$$([ -t 1 ] && echo 1)} \
+	$(LAB) --timeout 240 --results results/demo -- $(VENV)/python tests/lab/demo.py
+
+test: setup-test lint test-c test-python lab
+	@echo "make test: all rings passed"
+
+lint: setup-test
+	$(VENV)/ruff check
+	$(VENV)/ruff format --check pfstatus tests
+	$(VENV)/mypy
+	$(VENV)/mypy examples
+
+test-c: setup-test
+	tests/c/run.sh
+
+# The kernel of this machine, in network namespaces, is one of the rings: root, or a user namespace.
+test-python: setup-test
+	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench -q
+
+lab: setup-lab
+	$(LAB) --timeout 1200 --results results/lab -- \
+		$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
+
+bench: setup-lab
+	$(LAB) --timeout 900 --results results/bench -- $(VENV)/python tests/bench/reaction.py
+
+fuzz: setup-test
+	tests/fuzz/run.sh
+
+setup-build:
+	@tests/setup.sh build
+setup-lab:
+	@tests/setup.sh build lab
+setup-test:
+	@tests/setup.sh build lab test
+
+clean:
+	rm -rf .venv build results
