@@ -33,7 +33,7 @@ class Ledger:
 
     def _load(self, path: Path) -> None:
         try:
-            text = path.read_text()
+            text = path.read_bytes()
         except FileNotFoundError:
             return
         try:
