@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import select
+import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -23,3 +26,53 @@ hypothesis.settings.load_profile("ci")
 def kernel() -> Iterator[FakeKernel]:
     with FakeKernel() as kernel:
         yield kernel
+
+
+class Clock:
+    """Stands in for the module ``time``: only waiting makes it go on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.strftime = time.strftime
+        self.gmtime = time.gmtime
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time_ns(self) -> int:
+        return int(self.now * 1e9)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def epoll(self) -> VirtualEpoll:
+        return VirtualEpoll(self)
+
+
+class VirtualEpoll:
+    """An epoll that waits on a Clock, unless something is readable now."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._epoll = select.epoll()
+
+    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
+        ready = self._epoll.poll(0)
+        if not ready:
+            assert timeout is not None, "a wait that has no end"
+            self._clock.sleep(timeout)
+        return ready
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._epoll, name)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Monitor, relay and the fake kernel's drivers live in its time: hours pass in no time."""
+    clock = Clock()
+    for module in ("monitor", "relay", "testing"):
+        monkeypatch.setattr(f"pfstatus.{module}.time", clock)
+    epoll = SimpleNamespace(epoll=clock.epoll, EPOLLIN=select.EPOLLIN)
+    monkeypatch.setattr("pfstatus.monitor.select", epoll)
+    return clock
