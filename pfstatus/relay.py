@@ -207,18 +207,20 @@ _NOT_READY = frozenset(
 class _Hold:
     """Why a VF is not set again at once: it failed, or somebody keeps changing it."""
 
-    __slots__ = ("tries", "until")
+    __slots__ = ("failed", "tries", "until")
 
     def __init__(self) -> None:
-        self.tries = 0
+        self.failed = False
+        self.tries = 0  # in a row that ended alike
         self.until = 0.0
 
-    def push(self, now: float, *, free: int) -> None:
-        """Wait longer each time, after ``free`` times that cost nothing."""
-        if self.until + _RETRY[1] < now:
+    def push(self, now: float, *, failed: bool) -> None:
+        """Wait longer each time; the first one that succeeds costs nothing."""
+        if failed != self.failed or self.until + _RETRY[1] < now:
             self.tries = 0
+        self.failed = failed
         self.tries += 1
-        over = self.tries - free
+        over = self.tries - (not failed)
         self.until = now + (min(_RETRY[0] * 2 ** (over - 1), _RETRY[1]) if over > 0 else 0.0)
 
 
@@ -449,7 +451,7 @@ class Relay:
             pf.look_due = math.inf  # the monitor is about to say so
             return
         except Error as exc:
-            pf.failures.push(began, free=0)
+            pf.failures.push(began, failed=True)
             pf.look_due = pf.look_after = pf.failures.until
             self._say_failure(pf.name, exc)
             return
@@ -547,11 +549,11 @@ class Relay:
         for vf, state, failure in results:
             hold = pf.holds.setdefault(vf, _Hold())
             if failure is None:
-                hold.push(now, free=1)
+                hold.push(now, failed=False)
                 if state is _AUTO:
                     owned.discard(vf)
             else:
-                hold.push(now, free=0)
+                hold.push(now, failed=True)
                 if vf in disabling and vf not in before:
                     owned.discard(vf)
         self._note(pf.name, ifindex, frozenset(owned))
