@@ -1,11 +1,1066 @@
-from pfstatus import LinkState, Relay
+"""The relay against the fake kernel, in time that only waiting moves."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import math
+import re
+import threading
+from itertools import pairwise
+
+import pytest
+
+from pfstatus import (
+    BondMode,
+    LacpRate,
+    LinkNotFoundError,
+    LinkState,
+    Policy,
+    Relay,
+    Report,
+    json_lines,
+    to_logging,
+)
+from pfstatus.ledger import Ledger
+from pfstatus.testing import FakeKernel, nlmsg
+
+AUTO, ENABLE, DISABLE = LinkState
+DRIVER = 1e-5  # seconds that a quick driver needs for a VF
 
 
-def test_vfs_fail_over(kernel):
-    pf = kernel.add_pf("ens5f0", vfs=2)
-    kernel.add_bond("bond0", pf)
-    with Relay("ens5f0", session=kernel.session()) as relay:
-        relay.turn(timeout=0)
+class Rig:
+    """A relay, what it said, and its time."""
+
+    def __init__(self, kernel, clock, tmp_path):
+        self.kernel = kernel
+        self.clock = clock
+        self.state_file = tmp_path / "disabled-vfs.json"
+        self.relays = []
+        self.reports = []
+
+    def pf(self, name="ens5f0", vfs=2, **bond):
+        """One in a bond of its own, LACP up."""
+        pf = self.kernel.add_pf(name, vfs=vfs)
+        pf.delay = DRIVER
+        self.kernel.add_bond(f"bond-{name}", pf, **bond)
+        return pf
+
+    def relay(self, *names, interval=1.0, report=None, settled=True, **policy):
+        """A relay that has seen the present."""
+        relay = Relay(
+            *(names or ["ens5f0"]),
+            interval=interval,
+            policy=Policy(state_file=self.state_file, **policy),
+            report=report or self.reports.extend,
+            session=self.kernel.session(),
+        )
+        self.relays.append(relay)
+        if settled:
+            self.pass_time(relay, 0.1)
+            self.forget()
+        return relay
+
+    def forget(self):
+        self.reports.clear()
+        self.kernel.writes.clear()
+        self.kernel.requests.clear()
+
+    def pass_time(self, relay, seconds):
+        end = self.clock.now + seconds
+        turns = 0
+        while self.clock.now < end:
+            relay.turn(timeout=end - self.clock.now)
+            turns += 1
+            assert turns < 100 + 100 * seconds, "it spins"
+
+    def said(self, level="INFO"):
+        """(message, fields) of what was said at this level or above."""
+        least = logging.getLevelNamesMapping()[level]
+        levels = logging.getLevelNamesMapping()
+        return [(r.message, r.fields) for r in self.reports if levels[r.level] >= least]
+
+    def count(self, message):
+        return sum(report.message == message for report in self.reports)
+
+
+@pytest.fixture
+def rig(kernel, clock, tmp_path):
+    rig = Rig(kernel, clock, tmp_path)
+    yield rig
+    for relay in rig.relays:
+        relay.close()
+
+
+def states(pf):
+    return list(pf.vfs.values())
+
+
+def was_set(vf, state, interface="ens5f0"):
+    return ("vf link state was set", {"id": vf, "state": state, "interface": interface})
+
+
+# ---- Failover and return
+
+
+def test_vfs_fail_over_and_return(rig):
+    pf = rig.pf(vfs=3)
+    relay = rig.relay()
+    pf.lacp_expire()
+    relay.turn(timeout=0)
+    assert states(pf) == [DISABLE] * 3
+    pf.lacp_default()
+    rig.pass_time(relay, 30)
+    assert states(pf) == [DISABLE] * 3
+    pf.lacp_up()
+    rig.pass_time(relay, 0.2)
+    assert states(pf) == [AUTO] * 3
+
+
+def test_words_are_those_that_dashboards_know(rig):
+    pf = rig.pf(vfs=2)
+    pf.vfs[1] = DISABLE
+    relay = rig.relay("ens5f0", "ens9", settled=False)
+    rig.pass_time(relay, 0.05)
+    assert rig.said() == [
+        ("interfaces to monitor", {"interfaces": ["ens5f0", "ens9"]}),
+        ("pf is ready", {"interface": "ens5f0"}),
+        ("lacp is up", {"interface": "ens5f0"}),
+        ("pf is not ready", {"interface": "ens9", "error": "There is no interface of this name."}),
+        ("VFs detected on interface", {"interface": "ens5f0", "count": 2}),
+        was_set(1, "auto"),
+    ]
+    rig.forget()
+    pf.lacp_expire()
+    rig.pass_time(relay, 0.05)
+    assert rig.said() == [
+        ("lacp is down", {"interface": "ens5f0", "reason": "expired"}),
+        was_set(0, "disable"),
+        was_set(1, "disable"),
+    ]
+    rig.forget()
+    pf.lacp_default()
+    rig.pass_time(relay, 5)
+    assert rig.said() == []
+    assert rig.said("DEBUG") == [
+        ("lacp is still down", {"interface": "ens5f0", "reason": "defaulted"})
+    ]
+    rig.forget()
+    pf.lacp_up()
+    rig.pass_time(relay, 0.2)
+    assert rig.said() == [
+        ("lacp is up", {"interface": "ens5f0"}),
+        was_set(0, "auto"),
+        was_set(1, "auto"),
+    ]
+
+
+def test_each_level_is_the_known_one(rig):
+    pf = rig.pf(vfs=1, lacp_rate=LacpRate.SLOW)
+    relay = rig.relay("ens5f0", "ens9", settled=False)
+    pf.vf_errors = {0: (errno.EBUSY, 1)}
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    pf.message = broken
+    rig.pass_time(relay, 1)
+    levels = {report.message: report.level for report in rig.reports}
+    assert levels == {
+        "interfaces to monitor": "INFO",
+        "pf is ready": "INFO",
+        "pf is not ready": "ERROR",
+        "pf is using slow lacp rate": "WARN",
+        "lacp is down": "INFO",
+        "VFs detected on interface": "INFO",
+        "failed to set vf link state": "ERROR",
+        "vf link state was set": "INFO",
+        "failed to fetch interface": "WARN",
+    }
+
+
+def test_only_differences_are_written(rig):
+    pf = rig.pf(vfs=6)
+    relay = rig.relay(restore="owned")
+    pf.vfs = {0: AUTO, 1: ENABLE, 2: DISABLE, 3: AUTO, 4: DISABLE, 5: ENABLE}
+    pf.lacp_expire()
+    rig.pass_time(relay, 30)
+    assert rig.kernel.writes == [("ens5f0", 0, DISABLE), ("ens5f0", 3, DISABLE)]
+
+
+def test_nothing_is_written_or_read_while_nothing_happens(rig):
+    rig.pf()
+    relay = rig.relay(interval=1.0)
+    rig.pass_time(relay, 100)
+    assert not rig.kernel.writes
+    assert not rig.reports
+    assert rig.kernel.requests["get-vfs"] == 0
+    assert 100 <= rig.kernel.requests["get"] <= 202, "the PF each second, and its bond"
+
+
+def test_outage_that_was_there_before_the_relay_is_acted_upon(rig):
+    pf = rig.pf()
+    pf.lacp_default()
+    relay = rig.relay(settled=False)
+    relay.turn(timeout=0)
+    assert states(pf) == [DISABLE] * 2
+
+
+def test_vfs_that_were_left_disabled_are_given_back_at_the_start(rig):
+    pf = rig.pf()
+    pf.vfs[0] = DISABLE
+    rig.relay()
+    assert states(pf) == [AUTO] * 2
+
+
+def test_vf_that_someone_disables_while_lacp_is_up_is_given_back_by_all(rig):
+    pf = rig.pf()
+    relay = rig.relay(restore="all")
+    rig.kernel.set_vf(pf, 0, DISABLE)
+    rig.pass_time(relay, 0.2)
+    assert states(pf) == [AUTO] * 2
+
+
+# ---- Unknown: hands off
+
+
+def no_aggregator(kernel, pf):
+    with kernel.change(pf):
+        pf.aggregator_id = None
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _kernel, pf: pf.set_carrier(False),
+        lambda kernel, pf: kernel.enslave(pf, None),
+        lambda kernel, pf: kernel.add_bridge("br0", pf),
+        lambda kernel, pf: kernel.add_bond("b", pf, mode=BondMode.ACTIVE_BACKUP),
+        lambda kernel, pf: kernel.remove(pf.master),
+        no_aggregator,
+    ],
+    ids=["link-down", "no-master", "bridge", "active-backup", "bond-gone", "no-aggregator"],
+)
+@pytest.mark.parametrize("up", [True, False], ids=["was-up", "was-down"])
+def test_pf_of_which_lacp_is_unknown_is_not_touched(rig, spoil, up):
+    pf = rig.pf(vfs=3)
+    relay = rig.relay()
+    if not up:
+        pf.lacp_default()
+        rig.pass_time(relay, 0.1)
+    pf.vfs = {0: AUTO, 1: ENABLE, 2: DISABLE}
+    rig.kernel.writes.clear()
+    spoil(rig.kernel, pf)
+    rig.pass_time(relay, 10)
+    rig.kernel.set_vf(pf, 0, DISABLE)
+    rig.kernel.set_vf(pf, 0, AUTO)
+    rig.pass_time(relay, 10)
+    assert not rig.kernel.writes
+
+
+def test_pf_that_is_not_ready_is_said_once_with_its_reason(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+    pf.set_carrier(False)
+    rig.pass_time(relay, 10)
+    pf.set_carrier(True)
+    rig.pass_time(relay, 0.1)
+    reason = "The interface is not operationally up: no cable, or set down."
+    assert rig.said() == [
+        ("pf is not ready", {"interface": "ens5f0", "error": reason}),
+        ("pf is ready", {"interface": "ens5f0"}),
+        ("lacp is up", {"interface": "ens5f0"}),
+    ]
+
+
+def test_lacp_that_is_unknown_in_a_good_bond_is_said(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+    no_aggregator(rig.kernel, pf)
+    rig.pass_time(relay, 10)
+    assert rig.said() == [("lacp is unknown", {"interface": "ens5f0", "reason": "no-aggregator"})]
+
+
+# ---- What it warns of
+
+
+def test_vf_in_enable_is_left_alone_and_said_once(rig):
+    pf = rig.pf(vfs=3)
+    pf.vfs[1] = ENABLE
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    rig.kernel.set_vf(pf, 0, AUTO)
+    rig.pass_time(relay, 60)
+    assert states(pf) == [DISABLE, ENABLE, DISABLE]
+    warnings = [said for said in rig.said("WARNING") if said[0] == "vf will not fail over"]
+    assert warnings == [
+        ("vf will not fail over", {"id": 1, "state": "enable", "interface": "ens5f0"})
+    ]
+    pf.lacp_up()
+    rig.pass_time(relay, 5)
+    assert states(pf) == [AUTO, ENABLE, AUTO]
+    assert all(vf != 1 for _, vf, _ in rig.kernel.writes)
+
+
+def test_slow_rate_is_warned_of_once(rig):
+    rig.pf(lacp_rate=LacpRate.SLOW)
+    relay = rig.relay(settled=False)
+    rig.pass_time(relay, 60)
+    assert ("pf is using slow lacp rate", {"interface": "ens5f0"}) in rig.said()
+    assert rig.count("pf is using slow lacp rate") == 1
+
+
+def test_pf_that_is_not_alone_in_its_bond_is_warned_of(rig):
+    pf = rig.pf()
+    rig.kernel.enslave(rig.kernel.add_pf("ens5f1"), pf.master)
+    relay = rig.relay(settled=False)
+    rig.pass_time(relay, 60)
+    assert rig.said("WARNING") == [
+        ("pf is not alone in its bond", {"interface": "ens5f0", "ports": 2})
+    ]
+
+
+def test_pf_without_vfs_is_said(rig):
+    rig.pf(vfs=0)
+    relay = rig.relay(settled=False)
+    rig.pass_time(relay, 60)
+    assert rig.count("pf has no VFs") == 1
+    assert ("pf has no VFs", {"interface": "ens5f0"}) in rig.said()
+
+
+# ---- Others touch the PF
+
+
+def test_vf_that_someone_resets_in_mid_outage_is_disabled_again_at_once(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    rig.kernel.set_vf(pf, 1, AUTO)
+    rig.pass_time(relay, 0.05)
+    assert states(pf) == [DISABLE] * 2
+    assert rig.kernel.writes[2:] == [("ens5f0", 1, DISABLE)]
+
+
+def test_vf_that_is_reset_without_an_event_is_disabled_at_the_interval(rig):
+    pf = rig.pf()
+    relay = rig.relay(interval=2.0)
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    rig.kernel.set_vf(pf, 1, AUTO, announce=False)
+    rig.pass_time(relay, 2.1)
+    assert states(pf) == [DISABLE] * 2
+
+
+def test_vf_that_is_reset_while_events_are_lost_is_disabled_at_once(rig):
+    pf = rig.pf()
+    relay = rig.relay(interval=60)
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    rig.kernel.set_vf(pf, 1, AUTO, announce=False)
+    rig.kernel.lose_events()
+    rig.pass_time(relay, 0.2)
+    assert states(pf) == [DISABLE] * 2
+
+
+def test_someone_who_keeps_resetting_a_vf_is_not_fought_without_pause(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    for _ in range(600):
+        rig.kernel.set_vf(pf, 1, AUTO)
+        rig.pass_time(relay, 0.1)
+    assert len([vf for _, vf, _ in rig.kernel.writes if vf == 1]) < 20
+    assert rig.count("vf link state does not stay") == 1
+    rig.pass_time(relay, 11)
+    assert states(pf) == [DISABLE] * 2
+
+
+def test_vfs_that_are_made_in_mid_outage_are_disabled(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    rig.kernel.create_vfs(pf, 0)
+    rig.pass_time(relay, 1.5)
+    rig.kernel.create_vfs(pf, 8)
+    rig.pass_time(relay, 1.5)
+    assert states(pf) == [DISABLE] * 8
+    counts = [said[1].get("count") for said in rig.said() if "VFs" in said[0]]
+    assert counts == [2, None, 8][-len(counts) :]
+
+
+@pytest.mark.parametrize("lacp", ["down", "up"])
+def test_vf_that_could_not_be_read_at_first_is_not_forgotten(rig, lacp):
+    """i40e leaves a VF out of the list while it resets it."""
+    pf = rig.pf(vfs=3)
+    relay = rig.relay()
+    if lacp == "up":
+        pf.lacp_default()
+        rig.pass_time(relay, 1)
+    pf.hidden = {1}
+    if lacp == "up":
+        pf.lacp_up()
+    else:
         pf.lacp_expire()
-        relay.turn(timeout=1)
-        assert set(pf.vfs.values()) == {LinkState.DISABLE}
+    rig.pass_time(relay, 0.5)
+    pf.hidden = set()
+    rig.pass_time(relay, 5)
+    assert states(pf) == [AUTO if lacp == "up" else DISABLE] * 3
+
+
+# ---- Failures
+
+
+def broken(*_args, seq=0, **_options):
+    """A link message that ends before it says of which link."""
+    return nlmsg(16, b"", seq=seq)
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.EBUSY, errno.EINVAL, errno.EIO])
+def test_vf_that_fails_is_tried_again_said_once_and_does_not_hold_up_others(rig, number):
+    pf = rig.pf(vfs=4)
+    relay = rig.relay()
+    pf.vf_errors = {1: (number, 5)}
+    pf.lacp_expire()
+    rig.pass_time(relay, 0.05)
+    assert states(pf) == [DISABLE, AUTO, DISABLE, DISABLE]
+    rig.pass_time(relay, 20)
+    assert states(pf) == [DISABLE] * 4
+    ((message, fields),) = rig.said("ERROR")
+    assert message == "failed to set vf link state"
+    assert fields.keys() == {"id", "interface", "error"}
+    assert (fields["id"], fields["interface"]) == (1, "ens5f0")
+    assert f"[Errno {number}]" in fields["error"]
+    assert rig.said()[-1] == was_set(1, "disable"), "nor is it said not to stay"
+
+
+def test_what_failed_is_not_said_to_be_set(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay()
+    pf.vf_errors = {0: (errno.EBUSY, math.inf)}
+    pf.lacp_expire()
+    rig.pass_time(relay, 20)
+    assert [said for said in rig.said() if said[0] == "vf link state was set"] == [
+        was_set(1, "disable")
+    ]
+
+
+def test_vf_that_always_fails_is_tried_less_and_less(rig):
+    pf = rig.pf(vfs=1)
+    relay = rig.relay()
+    pf.vf_errors = {0: (errno.EBUSY, math.inf)}
+    tries = []
+    rig.kernel.on_request = lambda word: word == "set" and tries.append(rig.clock.now)
+    pf.lacp_expire()
+    rig.pass_time(relay, 120)
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert pauses[0] < 0.5
+    assert all(later >= earlier * 0.9 for earlier, later in pairwise(pauses))
+    assert 9 < pauses[-1] < 12
+    assert rig.count("failed to set vf link state") == 1
+
+
+def test_new_outage_gives_a_failing_vf_a_new_chance(rig):
+    pf = rig.pf(vfs=1)
+    relay = rig.relay()
+    pf.vf_errors = {0: (errno.EBUSY, math.inf)}
+    pf.lacp_expire()
+    rig.pass_time(relay, 120)
+    pf.lacp_up()
+    rig.pass_time(relay, 1)
+    pf.vf_errors = {}
+    pf.lacp_expire()
+    rig.pass_time(relay, 0.05)
+    assert states(pf) == [DISABLE]
+
+
+def test_pf_that_cannot_set_vfs_is_said_once_and_not_tried_again(rig):
+    pf = rig.pf(vfs=8)
+    pf.supported = False
+    relay = rig.relay()
+    for _ in range(3):
+        pf.lacp_expire()
+        rig.pass_time(relay, 60)
+        pf.lacp_up()
+        rig.pass_time(relay, 60)
+    assert rig.kernel.requests["set"] <= 1 + 4, "one message, then those of its VFs"
+    assert rig.count("pf cannot set vf link states") == 1
+    assert rig.count("failed to set vf link state") == 0
+
+
+def test_pf_that_is_made_again_may_be_able_to_set_vfs(rig):
+    pf = rig.pf()
+    pf.supported = False
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.kernel.remove(pf)
+    rig.pass_time(relay, 1)
+    again = rig.pf()
+    again.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert states(again) == [DISABLE] * 2
+
+
+def test_missing_privilege_is_said_and_not_hammered(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay()
+    rig.kernel.permitted = False
+    assert not relay.may_set_vfs()
+    pf.lacp_expire()
+    rig.pass_time(relay, 60)
+    assert rig.kernel.requests["set"] < 15
+    failures = rig.said("ERROR")
+    assert {message for message, _ in failures} == {"failed to set vf link state"}
+    assert len(failures) <= 4, "each VF, each reason"
+    rig.kernel.permitted = True
+    rig.pass_time(relay, 11)
+    assert states(pf) == [DISABLE] * 2
+
+
+def test_driver_that_says_yes_and_does_nothing_is_not_hammered(rig):
+    pf = rig.pf(vfs=2)
+    pf.ignores = {DISABLE}
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 60)
+    assert rig.kernel.requests["set"] < 15
+    warnings = [said for said in rig.said() if said[0] == "vf link state does not stay"]
+    assert sorted(fields["id"] for _, fields in warnings) == [0, 1]
+
+
+def test_pf_that_cannot_be_read_is_said_and_the_other_is_served(rig):
+    pf, other = rig.pf(), rig.pf("ens5f1")
+    relay = rig.relay("ens5f0", "ens5f1")
+    pf.message = broken
+    other.lacp_expire()
+    rig.pass_time(relay, 10)
+    assert states(other) == [DISABLE] * 2
+    ((message, fields),) = {(m, tuple(f.items())) for m, f in rig.said("WARNING")}
+    assert message == "failed to fetch interface"
+    assert dict(fields).keys() == {"interface", "error"}
+    assert dict(fields)["interface"] == "ens5f0"
+
+
+def test_vf_list_that_cannot_be_read_is_tried_again(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+    whole = pf.message
+    pf.message = lambda mask=0, **options: (broken if mask & 1 else whole)(mask, **options)
+    pf.lacp_expire()
+    rig.pass_time(relay, 60)
+    assert 2 < rig.count("failed to fetch interface") < 20
+    pf.message = whole
+    rig.pass_time(relay, 11)
+    assert states(pf) == [DISABLE] * 2
+
+
+def test_lost_kernel_ends_the_relay(rig):
+    rig.pf()
+    relay = rig.relay()
+    rig.kernel.close()
+    with pytest.raises(OSError, match=r"."):
+        rig.pass_time(relay, 10)
+
+
+# ---- PFs that come and go
+
+
+def test_pf_that_is_absent_at_the_start_is_served_when_it_comes(rig):
+    relay = rig.relay()
+    pf = rig.pf()
+    pf.lacp_expire()
+    rig.pass_time(relay, 0.2)
+    assert states(pf) == [DISABLE] * 2
+
+
+def test_pf_that_goes_in_mid_outage_and_comes_back_is_served(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.kernel.remove(pf)
+    rig.pass_time(relay, 1)
+    again = rig.pf(vfs=3)
+    again.lacp_default()
+    rig.pass_time(relay, 0.2)
+    assert states(again) == [DISABLE] * 3
+    again.lacp_up()
+    rig.pass_time(relay, 0.2)
+    assert states(again) == [AUTO] * 3
+
+
+@pytest.mark.parametrize("request_word", ["get-vfs", "set"])
+def test_pf_that_goes_under_our_hands_is_not_an_error(rig, request_word):
+    pf = rig.pf()
+    relay = rig.relay()
+
+    def vanish(word):
+        if word == request_word:
+            rig.kernel.on_request = None
+            rig.kernel.remove(pf)
+
+    rig.kernel.on_request = vanish
+    pf.lacp_expire()
+    rig.pass_time(relay, 10)
+    assert rig.kernel.on_request is None
+    assert [message for message, _ in rig.said("WARNING")] == ["pf is not ready"]
+
+
+def test_lacp_that_recovers_between_look_and_setting_is_set_right(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+
+    def recover(word):
+        if word == "set":
+            rig.kernel.on_request = None
+            pf.lacp_up()
+
+    rig.kernel.on_request = recover
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [AUTO] * 2
+
+
+def test_lacp_that_recovered_before_the_vfs_were_read_leaves_them_alone(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+
+    def recover(word):
+        if word == "get-vfs":
+            rig.kernel.on_request = None
+            pf.lacp_up(announce=False)
+
+    rig.kernel.on_request = recover
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert not rig.kernel.writes
+
+
+# ---- Messages and chunks
+
+
+def messages(rig):
+    """VFs in each message that set some."""
+    sizes = []
+    before = 0
+
+    def count(word):
+        nonlocal before
+        if word in ("set", "get-vfs") and len(rig.kernel.writes) > before:
+            sizes.append(len(rig.kernel.writes) - before)
+            before = len(rig.kernel.writes)
+
+    rig.kernel.on_request = count
+    return sizes
+
+
+@pytest.mark.parametrize("vfs", [1, 2, 4])
+def test_few_vfs_are_set_by_one_message(rig, vfs):
+    pf = rig.pf(vfs=vfs)
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert rig.kernel.requests["set"] == 1
+
+
+def test_many_vfs_of_a_quick_nic_are_set_by_two_messages(rig):
+    pf = rig.pf(vfs=256)
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [DISABLE] * 256
+    assert rig.kernel.requests["set"] == 2, "one that measures, and the rest"
+
+
+@pytest.mark.parametrize("cost", [0.0015, 0.01, 0.2])
+def test_slow_nic_holds_the_lock_for_50_ms_at_a_time(rig, cost):
+    pf = rig.pf(vfs=64)
+    pf.delay = cost
+    relay = rig.relay()
+    sizes = messages(rig)
+    pf.lacp_expire()
+    rig.pass_time(relay, 64 * cost * 1.1 + 1)
+    assert states(pf) == [DISABLE] * 64
+    assert sizes[0] == 4
+    assert max(sizes[1:]) <= max(1, 0.0501 / cost)
+    assert len(sizes) <= 2 + 60 / max(1, int(0.05 / cost))
+
+
+def test_lock_is_left_to_others_between_the_messages_of_a_slow_nic(rig):
+    pf = rig.pf(vfs=16)
+    pf.delay = 0.05
+    relay = rig.relay()
+    starts = []
+    rig.kernel.on_request = lambda word: word == "set" and starts.append(rig.clock.now)
+    pf.lacp_expire()
+    rig.pass_time(relay, 2)
+    pauses = [b - a - pf.delay for a, b in pairwise(starts[1:])]
+    assert len(pauses) == 11
+    assert min(pauses) >= 0.05 * pf.delay * 0.99
+
+
+def test_other_pf_is_served_between_the_messages_of_a_slow_one(rig):
+    slow, quick = rig.pf("ens5f0", vfs=64), rig.pf("ens5f1", vfs=4)
+    slow.delay = 0.02
+    relay = rig.relay("ens5f0", "ens5f1")
+    sets = 0
+
+    def lose_the_other(word):
+        nonlocal sets
+        sets += word == "set"
+        if sets == 5:
+            quick.lacp_expire()
+
+    rig.kernel.on_request = lose_the_other
+    slow.lacp_expire()
+    rig.pass_time(relay, 3)
+    assert states(slow) == [DISABLE] * 64
+    names = [name for name, _, _ in rig.kernel.writes]
+    served = names.index("ens5f1")
+    assert served <= 4 + 2 * 5, "after the message under way, not after all"
+    assert names[served : served + 4] == ["ens5f1"] * 4
+
+
+def test_lacp_that_returns_in_mid_batch_ends_the_batch(rig):
+    pf = rig.pf(vfs=64)
+    pf.delay = 0.02
+    relay = rig.relay()
+    sets = 0
+
+    def recover(word):
+        nonlocal sets
+        sets += word == "set"
+        if sets == 5 and word == "set":
+            pf.lacp_up()
+
+    rig.kernel.on_request = recover
+    pf.lacp_expire()
+    rig.pass_time(relay, 3)
+    assert states(pf) == [AUTO] * 64
+    assert len(rig.kernel.writes) < 2 * 40
+
+
+# ---- Policy
+
+
+def test_up_delay_absorbs_flaps(rig):
+    pf = rig.pf()
+    relay = rig.relay(up_delay=5.0)
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    for _ in range(5):
+        pf.lacp_up()
+        rig.pass_time(relay, 3)
+        pf.lacp_expire()
+        rig.pass_time(relay, 1)
+    assert len(rig.kernel.writes) == 2
+    pf.lacp_up()
+    rig.pass_time(relay, 4.9)
+    assert states(pf) == [DISABLE] * 2
+    rig.pass_time(relay, 0.2)
+    assert states(pf) == [AUTO] * 2
+
+
+def test_events_do_not_shorten_up_delay(rig):
+    pf = rig.pf()
+    relay = rig.relay(up_delay=5.0)
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    pf.lacp_up()
+    for _ in range(4):
+        rig.pass_time(relay, 1)
+        rig.kernel.set_vf(pf, 0, DISABLE)
+    assert states(pf) == [DISABLE] * 2
+
+
+def test_owned_gives_back_what_the_relay_took(rig):
+    pf = rig.pf(vfs=3)
+    pf.vfs[1] = DISABLE
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert relay.disabled("ens5f0") == {0, 2}
+    pf.lacp_up()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [AUTO, DISABLE, AUTO]
+    assert relay.disabled("ens5f0") == frozenset()
+
+
+def test_owned_survives_a_death_in_mid_outage(rig):
+    pf = rig.pf(vfs=3)
+    pf.vfs[1] = DISABLE
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    relay.close()  # a dead process says no more than that
+    pf.lacp_up()
+    rig.relay(restore="owned")
+    assert states(pf) == [AUTO, DISABLE, AUTO]
+
+
+def test_owned_is_noted_before_the_vf_is_set(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay(restore="owned")
+    noted = []
+
+    def look(word):
+        if word == "set":
+            noted.append(Ledger(rig.state_file).get("ens5f0", pf.ifindex))
+
+    rig.kernel.on_request = look
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert noted == [{0, 1}]
+
+
+def test_vf_that_someone_took_over_is_owned_no_more(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.kernel.set_vf(pf, 0, ENABLE)
+    rig.pass_time(relay, 1)
+    rig.kernel.set_vf(pf, 0, DISABLE)
+    rig.pass_time(relay, 1)
+    pf.lacp_up()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [DISABLE, AUTO]
+
+
+def test_vf_whose_setting_failed_is_not_owned(rig):
+    pf = rig.pf(vfs=2)
+    pf.vf_errors = {0: (errno.EBUSY, math.inf)}
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert relay.disabled("ens5f0") == {1}
+
+
+def test_record_is_not_another_nic_s(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.kernel.remove(pf)
+    rig.pass_time(relay, 1)
+    again = rig.pf(vfs=2)
+    again.vfs = {0: DISABLE, 1: DISABLE}
+    rig.pass_time(relay, 1)
+    assert states(again) == [DISABLE] * 2
+
+
+def test_vfs_of_a_pf_that_leaves_lacp_are_named_and_can_be_given_back(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.forget()
+    rig.kernel.enslave(pf, None)
+    rig.pass_time(relay, 1)
+    assert rig.said("WARNING")[-1] == (
+        "vfs were left disabled",
+        {"interface": "ens5f0", "ids": [0, 1], "reason": "The interface is in no bond."},
+    )
+    assert [(vf, error) for vf, _, error in relay.give_back("ens5f0")] == [(0, None), (1, None)]
+    assert states(pf) == [AUTO] * 2
+    assert relay.disabled("ens5f0") == frozenset()
+
+
+def test_vfs_of_a_pf_that_left_the_configuration_are_named_and_can_be_given_back(rig):
+    pf = rig.pf("ens5f1")
+    pf.vfs[1] = DISABLE
+    Ledger(rig.state_file).set("ens5f1", pf.ifindex, frozenset({1}))
+    rig.pf()
+    relay = rig.relay("ens5f0", restore="owned", settled=False)
+    rig.pass_time(relay, 1)
+    left = {"interface": "ens5f1", "ids": [1], "reason": "it is not configured any more"}
+    assert ("vfs were left disabled", left) in rig.said("WARNING")
+    assert relay.disabled("ens5f1") == {1}
+    relay.give_back("ens5f1")
+    assert states(pf) == [AUTO] * 2
+
+
+def test_give_back_says_what_failed_and_keeps_it(rig):
+    pf = rig.pf(vfs=6)
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    pf.vf_errors = {5: (errno.EBUSY, math.inf)}
+    results = relay.give_back("ens5f0")
+    assert [vf for vf, _, error in results if error] == [5]
+    assert relay.disabled("ens5f0") == {5}
+
+
+def test_give_back_of_a_pf_that_is_gone_is_an_error(rig):
+    relay = rig.relay()
+    with pytest.raises(LinkNotFoundError):
+        relay.give_back("ens5f0")
+
+
+def test_state_file_that_cannot_be_written_does_not_stop_failover(rig):
+    pf = rig.pf()
+    relay = rig.relay(restore="owned")
+    rig.state_file.with_name(rig.state_file.name + ".new").mkdir()
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [DISABLE] * 2
+    assert rig.said("ERROR")[0][0] == "failed to record disabled vfs"
+
+
+def test_no_state_file_is_written_where_nobody_needs_it(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert relay.disabled("ens5f0") == {0, 1}
+    assert not rig.state_file.exists()
+
+
+def end(relay):
+    """Stop it, and let run() end it."""
+    relay.stop()
+    relay.run()
+
+
+def test_on_exit_restore_gives_vfs_back_in_mid_outage(rig):
+    pf = rig.pf(vfs=6)
+    pf.vfs[1] = DISABLE
+    relay = rig.relay(on_exit="restore", restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.forget()
+    end(relay)
+    assert states(pf) == [AUTO, DISABLE, AUTO, AUTO, AUTO, AUTO]
+    assert rig.said() == [was_set(vf, "auto") for vf in (0, 2, 3, 4, 5)]
+
+
+def test_on_exit_keep_names_what_it_leaves(rig):
+    pf = rig.pf()
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.forget()
+    end(relay)
+    assert states(pf) == [DISABLE] * 2
+    left = {"interface": "ens5f0", "ids": [0, 1], "reason": "the relay ends"}
+    assert rig.said("WARNING") == [("vfs were left disabled", left)]
+
+
+def test_on_exit_with_nothing_disabled_is_silent(rig):
+    rig.pf()
+    relay = rig.relay(on_exit="restore")
+    end(relay)
+    assert rig.said() == []
+
+
+def test_on_exit_restore_that_fails_says_so(rig):
+    pf = rig.pf()
+    relay = rig.relay(on_exit="restore")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.forget()
+    pf.vf_errors = {0: (errno.EBUSY, math.inf)}
+    end(relay)
+    assert states(pf) == [DISABLE, AUTO]
+    assert rig.said("ERROR")[0][0] == "failed to set vf link state"
+
+
+def test_dry_run_writes_nothing_and_says_what_it_would_once(rig):
+    pf = rig.pf()
+    relay = rig.relay(dry_run=True, restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 30)
+    assert rig.kernel.requests["set"] == 0
+    assert not rig.state_file.exists()
+    assert rig.said()[1:] == [
+        ("vf link state would be set", {"id": vf, "state": "disable", "interface": "ens5f0"})
+        for vf in (0, 1)
+    ]
+
+
+# ---- Reports
+
+
+def test_callback_that_raises_does_not_stop_the_relay(rig, caplog):
+    def report(_reports):
+        msg = "the disk is full"
+        raise OSError(msg)
+
+    pf = rig.pf()
+    relay = rig.relay(report=report)
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [DISABLE] * 2
+    assert "the report callback failed" in caplog.text
+
+
+def test_reports_come_after_the_work(rig):
+    """A slow pipe must not keep VFs from failing over."""
+    pf = rig.pf()
+    seen = []
+    relay = rig.relay(report=lambda _reports: seen.append(states(pf)))
+    seen.clear()
+    pf.lacp_expire()
+    relay.turn(timeout=0)
+    assert seen == [[DISABLE] * 2]
+
+
+def test_report_is_one_line_of_json():
+    report = Report(
+        1_700_000_000_012_345_678, "WARN", "VFs \u00e9", {"interface": "ens5f0", "id": 3}
+    )
+    assert report.to_json() == (
+        '{"time":"2023-11-14T22:13:20.012345678Z","level":"WARN","msg":"VFs \\u00e9",'
+        '"interface":"ens5f0","id":3}'
+    )
+
+
+@pytest.mark.parametrize(("level", "lines"), [("DEBUG", 4), ("INFO", 3), ("WARN", 2), ("ERROR", 1)])
+def test_json_lines_keeps_to_its_level(tmp_path, level, lines):
+    reports = [Report(0, word, word, {}) for word in ("DEBUG", "INFO", "WARN", "ERROR")]
+    with (tmp_path / "log").open("w+") as stream:
+        json_lines(stream, level)(reports)
+        stream.seek(0)
+        written = [json.loads(line) for line in stream]
+    assert len(written) == lines
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{9}Z", line["time"]) for line in written)
+
+
+def test_reports_go_to_the_logger_by_default(caplog):
+    caplog.set_level("DEBUG", "pfstatus")
+    to_logging([Report(0, "WARN", "pf is using slow lacp rate", {"interface": "ens5f0"})])
+    assert caplog.record_tuples == [
+        ("pfstatus", logging.WARNING, "pf is using slow lacp rate interface=ens5f0")
+    ]
+
+
+# ---- The end, in real time
+
+
+def test_stop_from_another_thread_ends_run():
+    with FakeKernel() as kernel:
+        pf = kernel.add_pf("ens5f0", vfs=2)
+        kernel.add_bond("bond0", pf)
+        disabled = threading.Event()
+
+        def report(reports):
+            if any(report.message == "vf link state was set" for report in reports):
+                disabled.set()
+
+        with Relay("ens5f0", session=kernel.session(), report=report) as relay:
+            thread = threading.Thread(target=relay.run)
+            thread.start()
+            pf.lacp_expire()
+            assert disabled.wait(5)
+            relay.stop()
+            thread.join(5)
+            assert not thread.is_alive()
+    assert states(pf) == [DISABLE] * 2
+
+
+def test_stop_from_the_report_callback_ends_run(kernel):
+    with Relay("ens5f0", session=kernel.session(), report=lambda _reports: relay.stop()) as relay:
+        relay.run()
