@@ -462,9 +462,13 @@ class Relay:
         pf.look_due = max(pf.look_after, now + self._interval)
         if seen.status is not lacp:
             return  # it changed under our hands: the monitor is about to say so
-        if lacp is LacpStatus.UP:
-            pf.look_due = math.inf
         owned = self._owned(pf, pf.status, vfs)
+        if self._policy.restore == "all":
+            unread = count > len(vfs)
+        else:
+            unread = not owned <= {vf for vf, _ in vfs}
+        if lacp is LacpStatus.UP and not unread:  # a list may be sparse: the rest comes later
+            pf.look_due = math.inf
         pf.probe = True
         todo = plan(lacp, vfs, restore=self._policy.restore, owned=owned)
         for vf in todo.unprotected:
