@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import warnings
@@ -169,6 +170,8 @@ class Session:
             LinkNotFoundError: it is gone.
             Error: as for get().
         """
+        if pf.ifindex is None:
+            raise error(errno.ENODEV, pf.name)
         return self._wire.vfs(pf)
 
     def ports(self) -> list[LinkStatus]:
@@ -219,7 +222,7 @@ class Session:
             raise ValueError(msg)
         status = pf if isinstance(pf, LinkStatus) else self.get(pf, vfs=False)
         if status.ifindex is None:
-            raise error(19, status.name)
+            raise error(errno.ENODEV, status.name)
         errors = self._wire.vf_set(status.ifindex, pairs, chunk)
         if not any(errors):
             return tuple([VfResult(vf, state, None) for vf, state in pairs])
