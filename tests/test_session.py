@@ -5,6 +5,7 @@ import math
 import os
 import socket
 import struct
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -76,6 +77,27 @@ def test_bond_that_is_known_is_not_asked_for_again(kernel, session):
     assert kernel.requests == {"get": 1}
     kernel.add_bond("bond1", pf)
     assert session.get("ens5f0", vfs=False, bond=bond).bond.name == "bond1"
+
+
+def test_vfs_of_a_known_pf_are_read_by_one_question_with_lacp(kernel, session):
+    pf = kernel.add_pf("ens5f0", vfs=300)
+    kernel.add_bond("bond0", pf)
+    status = session.get("ens5f0", vfs=False)
+    kernel.requests.clear()
+    pf.hidden = {1}
+    pf.lacp_expire()
+    lacp, count, vfs = session.vfs(status)
+    assert (lacp.reason, count, len(vfs)) == (LacpReason.EXPIRED, 300, 299)
+    assert kernel.requests["get"] == 0
+
+
+def test_vfs_of_a_pf_that_is_gone_or_never_was_are_an_error(kernel, session):
+    pf = kernel.add_pf("ens5f0", vfs=2)
+    status = session.get("ens5f0")
+    kernel.remove(pf)
+    for gone in (status, replace(status, ifindex=None)):
+        with pytest.raises(LinkNotFoundError, match="ens5f0"):
+            session.vfs(gone)
 
 
 def test_get_of_nothing_says_which_and_what_the_kernel_said(session):
