@@ -7,6 +7,7 @@ Exit status: 0 ended by SIGTERM or SIGINT, 1 something failed, 2 bad configurati
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -71,6 +72,7 @@ def main() -> int:
             print("relay: CAP_NET_ADMIN is missing: VFs could be watched but not set (try "
                   "--dry-run)", file=sys.stderr)
             return 1
+        gc.freeze()  # what lives as long as we do need not be looked through in the hot path
         relay.run()
     return 0
 

@@ -41,6 +41,21 @@ Restore = Literal["all", "owned"]
 
 _AUTO, _ENABLE, _DISABLE = LinkState.AUTO, LinkState.ENABLE, LinkState.DISABLE
 
+
+class _Settings(dict[int, Vf]):
+    """A setting for each VF, made once: this is the path from an event to its effect."""
+
+    def __init__(self, state: LinkState) -> None:
+        super().__init__()
+        self._state = state
+
+    def __missing__(self, vf: int) -> Vf:
+        setting = self[vf] = Vf(vf, self._state)
+        return setting
+
+
+_TO_AUTO, _TO_DISABLE = _Settings(_AUTO), _Settings(_DISABLE)
+
 # ---- What to do: pure ------------------------------------------------------------------------
 
 
@@ -74,7 +89,7 @@ def plan(
     """
     if lacp is LacpStatus.DOWN:
         return Plan(
-            tuple([Vf(vf, _DISABLE) for vf, state in vfs if state is _AUTO]),
+            tuple([_TO_DISABLE[vf] for vf, state in vfs if state is _AUTO]),
             tuple([vf for vf, state in vfs if state is _ENABLE]),
         )
     if lacp is LacpStatus.UP:
@@ -82,7 +97,7 @@ def plan(
         return Plan(
             tuple(
                 [
-                    Vf(vf, _AUTO)
+                    _TO_AUTO[vf]
                     for vf, state in vfs
                     if state is _DISABLE and (everything or vf in owned)
                 ]
@@ -224,6 +239,16 @@ class _Hold:
         self.until = now + (min(_RETRY[0] * 2 ** (over - 1), _RETRY[1]) if over > 0 else 0.0)
 
 
+class _Sent(NamedTuple):
+    """A message that was sent, and what became of it."""
+
+    at: float  # on the monotonic clock
+    time_ns: int  # since the epoch
+    ifindex: int
+    owned: frozenset[int]  # VFs noted as ours before it
+    results: tuple[VfResult, ...]
+
+
 class _Pf:
     """What the loop remembers of one PF."""
 
@@ -231,6 +256,7 @@ class _Pf:
         self.name = name
         self.status: LinkStatus | None = None
         self.pending: deque[Vf] = deque()  # settings of the batch under way
+        self.done: list[_Sent] = []  # of it, and not yet thought about
         self.look_due = math.inf  # when to read the VFs
         self.look_after = 0.0  # not before
         self.cost = 0.0  # seconds that the NIC took for a VF, last time
@@ -239,6 +265,7 @@ class _Pf:
         self.failures = _Hold()  # of looks
         self.topics: dict[str, object] = {}  # what was last said of each
         self.said: set[tuple[Any, ...]] = set()  # of VFs, since LACP last changed
+        self.failing: dict[int, int | None] = {}  # the errno that was said of a VF
         self.vf_count: int | None = None
         self.unsupported = False
 
@@ -373,7 +400,8 @@ class Relay:
             cost = (time.monotonic() - began) / len(done)
             results += done
             del back[:size]
-            self._say_results(interface, done)
+            for result in done:
+                self._say_result(interface, result)
             time.sleep(_gap(cost * len(done)))
         if status.ifindex is not None and not self._policy.dry_run:
             failed = frozenset(result.vf for result in results if result.error)
@@ -412,6 +440,7 @@ class Relay:
         if old is None or old.lacp.status is not lacp or old.ifindex != change.new.ifindex:
             pf.pending.clear()
             pf.holds.clear()
+            pf.failing.clear()
             pf.said.clear()
             pf.look_due = math.inf
             pf.look_after = now
@@ -475,6 +504,9 @@ class Relay:
             self._say_once(
                 pf, "WARN", "vf will not fail over", id=vf, state="enable", interface=pf.name
             )
+        if not pf.holds:
+            pf.pending.extend(todo.settings)
+            return
         for setting in todo.settings:
             hold = pf.holds.get(setting.vf)
             if hold and hold.until > now:
@@ -545,26 +577,30 @@ class Relay:
         try:
             results = self._session.set_vf_link_state(pf.status, settings)
         except Error as exc:  # nothing was tried
-            results = tuple(VfResult(vf, state, exc) for vf, state in settings)
+            results = tuple([VfResult(vf, state, exc) for vf, state in settings])
         now = time.monotonic()
         pf.cost = (now - began) / size
-
-        owned = set(before | disabling)
-        for vf, state, failure in results:
-            hold = pf.holds.setdefault(vf, _Hold())
-            if failure is None:
-                hold.push(now, failed=False)
-                if state is _AUTO:
-                    owned.discard(vf)
-            else:
-                hold.push(now, failed=True)
-                if vf in disabling and vf not in before:
-                    owned.discard(vf)
-        self._note(pf.name, ifindex, frozenset(owned))
-        self._say_set(pf, results)
+        pf.done.append(_Sent(now, time.time_ns(), ifindex, before, results))
         if not pf.pending:
             pf.look_soon(now + _LOOK_GAP)
+        elif any(failure for _, _, failure in results):
+            self._settle(pf)  # which may call the rest off
         return now - began
+
+    def _settle(self, pf: _Pf) -> None:
+        """Draw the conclusions from messages that were sent: after them, not in between."""
+        done, pf.done = pf.done, []
+        for message in done:
+            not_ours = set()
+            for vf, state, failure in message.results:
+                pf.holds.setdefault(vf, _Hold()).push(message.at, failed=failure is not None)
+                given_back = failure is None and state is _AUTO
+                not_taken = failure is not None and state is _DISABLE and vf not in message.owned
+                if given_back or not_taken:
+                    not_ours.add(vf)
+            noted = self._ledger.get(pf.name, message.ifindex)
+            self._note(pf.name, message.ifindex, noted - not_ours)
+            self._say_set(pf, message)
 
     def _pretend(self, pf: _Pf) -> None:
         for vf, state in pf.pending:
@@ -613,6 +649,9 @@ class Relay:
             self._say(level, message, **fields)
 
     def _flush(self) -> None:
+        for pf in self._pfs.values():
+            if pf.done:
+                self._settle(pf)
         if not self._reports:
             return
         reports, self._reports = self._reports, []
@@ -677,61 +716,44 @@ class Relay:
             else:
                 self._say("INFO", "pf has no VFs", interface=pf.name)
 
-    def _say_results(self, name: str, results: Iterable[VfResult]) -> None:
-        for vf, state, failure in results:
-            if failure is None:
-                self._say("INFO", "vf link state was set", id=vf, state=str(state), interface=name)
-            else:
-                self._say(
-                    "ERROR",
-                    "failed to set vf link state",
-                    id=vf,
-                    interface=name,
-                    error=str(failure),
-                )
+    def _say_result(self, name: str, result: VfResult, time_ns: int = 0) -> None:
+        vf, state, failure = result
+        time_ns = time_ns or time.time_ns()
+        if failure is None:
+            fields = {"id": vf, "state": str(state), "interface": name}
+            self._reports.append(Report(time_ns, "INFO", "vf link state was set", fields))
+        else:
+            fields = {"id": vf, "interface": name, "error": str(failure)}
+            self._reports.append(Report(time_ns, "ERROR", "failed to set vf link state", fields))
 
-    def _say_set(self, pf: _Pf, results: tuple[VfResult, ...]) -> None:
-        codes = {failure.errno if failure else 0 for _, _, failure in results}
+    def _say_set(self, pf: _Pf, message: _Sent) -> None:
+        codes = {failure.errno if failure else 0 for _, _, failure in message.results}
         if codes == {errno.ENODEV}:
             pf.pending.clear()  # the PF is gone; the monitor is about to say so
             return
         if codes == {errno.EOPNOTSUPP}:
             pf.unsupported = True
             pf.pending.clear()
+            why = "its driver has no setter, or is in switchdev mode"
             self._say_once(
-                pf,
-                "ERROR",
-                "pf cannot set vf link states",
-                interface=pf.name,
-                error="its driver has no setter, or is in switchdev mode",
+                pf, "ERROR", "pf cannot set vf link states", interface=pf.name, error=why
             )
             return
-        for result in results:
+        for result in message.results:
             vf, state, failure = result
             hold = pf.holds[vf]
             if failure is None:
-                self._say_results(pf.name, [result])
-                pf.said.discard(("failed", vf))
+                self._say_result(pf.name, result, message.time_ns)
+                pf.failing.pop(vf, None)
                 if hold.tries > 2:
-                    self._say_once(
-                        pf,
-                        "WARN",
-                        "vf link state does not stay",
-                        id=vf,
-                        state=str(state),
-                        interface=pf.name,
-                    )
-            elif ("failed", vf, failure.errno) not in pf.said:
-                pf.said.add(("failed", vf, failure.errno))
-                self._say_results(pf.name, [result])
+                    what = {"id": vf, "state": str(state), "interface": pf.name}
+                    self._say_once(pf, "WARN", "vf link state does not stay", **what)
+            elif pf.failing.get(vf) != failure.errno:
+                pf.failing[vf] = failure.errno
+                self._say_result(pf.name, result, message.time_ns)
             else:
-                self._say(
-                    "DEBUG",
-                    "failed to set vf link state again",
-                    id=vf,
-                    interface=pf.name,
-                    error=str(failure),
-                )
+                what = {"id": vf, "interface": pf.name, "error": str(failure)}
+                self._say("DEBUG", "failed to set vf link state again", **what)
 
 
 def _chunk_size(cost: float) -> int:
