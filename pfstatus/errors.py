@@ -61,7 +61,8 @@ class NoAnswerError(Error, TimeoutError):
 
 
 _CURES = {
-    _errno.EPERM: "Operation not permitted: setting VFs needs CAP_NET_ADMIN",
+    _errno.EPERM: "Operation not permitted: setting VFs needs CAP_NET_ADMIN, "
+    "entering a network namespace CAP_SYS_ADMIN",
     _errno.ENOBUFS: "Events were lost",
     _errno.EBADMSG: "Malformed message",
     _errno.EMSGSIZE: "The kernel could not fit its answer into one message",
