@@ -11,7 +11,9 @@ from pfstatus.errors import (
     NotPermittedError,
 )
 from pfstatus.monitor import Monitor
-from pfstatus.relay import Plan, Policy, Relay, Report, json_lines, plan, to_logging
+from pfstatus.policy import Plan, Policy, plan
+from pfstatus.relay import Relay
+from pfstatus.report import Report, json_lines, to_logging
 from pfstatus.session import Session
 from pfstatus.values import (
     Bond,

@@ -1,24 +1,22 @@
 """The reference relay: LACP lost on a PF disables its VFs, LACP back gives them back.
 
-``plan()`` is what it decides, a pure function; ``Relay`` is the loop around it: when to look,
-how many VFs to set at once, what to try again, what to say.
+``policy.plan()`` is what it decides; this is the loop around it: when to look, how many VFs to set
+at once, what to try again, what to say.
 """
 
 from __future__ import annotations
 
 import errno
-import json
-import logging
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pfstatus.errors import Error, LinkNotFoundError
 from pfstatus.ledger import Ledger
 from pfstatus.monitor import Monitor
+from pfstatus.policy import Plan, Policy, Restore, plan
+from pfstatus.report import Report, log, to_logging
 from pfstatus.values import (
     Cause,
     Change,
@@ -33,166 +31,14 @@ from pfstatus.values import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
 
+    from pfstatus.report import Level
     from pfstatus.session import Session
 
-Restore = Literal["all", "owned"]
+_AUTO, _DISABLE = LinkState.AUTO, LinkState.DISABLE
 
-_AUTO, _ENABLE, _DISABLE = LinkState.AUTO, LinkState.ENABLE, LinkState.DISABLE
-
-
-class _Settings(dict[int, Vf]):
-    """A setting for each VF, made once: this is the path from an event to its effect."""
-
-    def __init__(self, state: LinkState) -> None:
-        super().__init__()
-        self._state = state
-
-    def __missing__(self, vf: int) -> Vf:
-        setting = self[vf] = Vf(vf, self._state)
-        return setting
-
-
-_TO_AUTO, _TO_DISABLE = _Settings(_AUTO), _Settings(_DISABLE)
-
-# ---- What to do: pure ------------------------------------------------------------------------
-
-
-class Plan(NamedTuple):
-    """What a look at a PF calls for."""
-
-    settings: tuple[Vf, ...]
-    """VFs to set, and to what."""
-    unprotected: tuple[int, ...]
-    """VFs in ``enable``: they will not fail over."""
-
-
-def plan(
-    lacp: LacpStatus, vfs: Collection[Vf], *, restore: Restore = "all", owned: Collection[int] = ()
-) -> Plan:
-    """Decide, from LACP and the VFs' link states alone.
-
-    ========  ================  =======================================  ============
-    LACP      VF ``auto``       VF ``disable``                           VF ``enable``
-    ========  ================  =======================================  ============
-    up        leave             ``auto``; with "owned" only if in owned  leave
-    down      ``disable``       leave                                    leave, report
-    unknown   leave             leave                                    leave
-    ========  ================  =======================================  ============
-
-    Args:
-        lacp: of the PF.
-        vfs: as read.
-        restore: which disabled VFs to give back.
-        owned: those that the relay disabled itself.
-    """
-    if lacp is LacpStatus.DOWN:
-        return Plan(
-            tuple([_TO_DISABLE[vf] for vf, state in vfs if state is _AUTO]),
-            tuple([vf for vf, state in vfs if state is _ENABLE]),
-        )
-    if lacp is LacpStatus.UP:
-        everything = restore == "all"
-        return Plan(
-            tuple(
-                [
-                    _TO_AUTO[vf]
-                    for vf, state in vfs
-                    if state is _DISABLE and (everything or vf in owned)
-                ]
-            ),
-            (),
-        )
-    return Plan((), ())
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a relay does beyond disabling VFs when LACP is lost.
-
-    Raises:
-        ValueError: a value is out of range.
-    """
-
-    restore: Restore = "all"
-    """When LACP is back: "all" gives every disabled VF its ``auto`` back, whoever disabled it;
-    "owned" only those that this relay disabled."""
-    up_delay: float = 0.0
-    """Seconds that LACP must have been up before VFs are given back."""
-    on_exit: Literal["keep", "restore"] = "keep"
-    """When the relay ends: leave its VFs disabled, or give them back."""
-    dry_run: bool = False
-    """Say what would be done, write nothing."""
-    state_file: Path = Path("/run/pfstatus/disabled-vfs.json")
-    """Where "owned" and on_exit="restore" note the disabled VFs; not written otherwise."""
-
-    def __post_init__(self) -> None:
-        if self.restore not in ("all", "owned"):
-            msg = f"restore must be 'all' or 'owned', not {self.restore!r}"
-            raise ValueError(msg)
-        if self.on_exit not in ("keep", "restore"):
-            msg = f"on_exit must be 'keep' or 'restore', not {self.on_exit!r}"
-            raise ValueError(msg)
-        if not 0 <= self.up_delay < math.inf:
-            msg = f"up_delay must be 0 or more seconds, not {self.up_delay!r}"
-            raise ValueError(msg)
-
-    def keeps_record(self) -> bool:
-        """Whether the disabled VFs are noted in the state file."""
-        return not self.dry_run and (self.restore == "owned" or self.on_exit == "restore")
-
-
-# ---- What it says ----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """One thing that a relay did or saw."""
-
-    time_ns: int
-    """When, nanoseconds since the epoch."""
-    level: Literal["DEBUG", "INFO", "WARN", "ERROR"]
-    """How bad it is."""
-    message: str
-    """What, in words that stay the same."""
-    fields: dict[str, Any]
-    """Which PF, which VF and so on."""
-
-    def to_json(self) -> str:
-        """One line: time (RFC 3339, nanoseconds), level, msg, then the fields."""
-        seconds, nanoseconds = divmod(self.time_ns, 10**9)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        head = {"time": f"{stamp}.{nanoseconds:09d}Z", "level": self.level, "msg": self.message}
-        return json.dumps(head | self.fields, separators=(",", ":"))
-
-
-_log = logging.getLogger("pfstatus")
-_LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40}
-
-
-def to_logging(reports: list[Report]) -> None:
-    """Hand reports to the ``pfstatus`` logger."""
-    for report in reports:
-        words = " ".join(f"{key}={value}" for key, value in report.fields.items())
-        _log.log(_LEVELS[report.level], "%s %s", report.message, words)
-
-
-def json_lines(stream: TextIO, level: str = "INFO") -> Callable[[list[Report]], None]:
-    """What writes reports of at least this level to a stream, a JSON object a line."""
-    least = _LEVELS[level]
-
-    def write(reports: list[Report]) -> None:
-        lines = [r.to_json() + "\n" for r in reports if _LEVELS[r.level] >= least]
-        if lines:
-            stream.write("".join(lines))
-            stream.flush()
-
-    return write
-
-
-# ---- The loop --------------------------------------------------------------------------------
-
+_DEFAULT = Policy()
 _PROBE = 4
 """VFs in the first message of a batch: it finds out what the NIC needs for one, even where that
 has changed since the last batch."""
@@ -311,7 +157,7 @@ class Relay:
         self,
         *interfaces: str,
         interval: float = 1.0,
-        policy: Policy = Policy(),
+        policy: Policy = _DEFAULT,
         report: Callable[[list[Report]], None] = to_logging,
         session: Session | None = None,
         netns: str | os.PathLike[str] | int | None = None,
@@ -634,14 +480,10 @@ class Relay:
 
     # ---- Saying
 
-    def _say(
-        self, level: Literal["DEBUG", "INFO", "WARN", "ERROR"], message: str, **fields: Any
-    ) -> None:
+    def _say(self, level: Level, message: str, **fields: Any) -> None:
         self._reports.append(Report(time.time_ns(), level, message, fields))
 
-    def _say_once(
-        self, pf: _Pf, level: Literal["INFO", "WARN", "ERROR"], message: str, **fields: Any
-    ) -> None:
+    def _say_once(self, pf: _Pf, level: Level, message: str, **fields: Any) -> None:
         """Say it, unless it was said of this VF since LACP last changed."""
         what = (message, *fields.values())
         if what not in pf.said:
@@ -659,7 +501,7 @@ class Relay:
             self._report(reports)
         except Exception:
             # Whoever listens must not stop the relay: the node's network hangs on it.
-            _log.exception("the report callback failed")
+            log.exception("the report callback failed")
 
     def _say_left(self, name: str, why: str) -> None:
         vfs = sorted(self._ledger.get(name))
@@ -764,3 +606,6 @@ def _chunk_size(cost: float) -> int:
 def _gap(seconds: float) -> float:
     """How long to leave the lock to others after a message that held it so long."""
     return seconds * _GAP if seconds > _HOLD / 10 else 0.0
+
+
+__all__ = ["Plan", "Policy", "Relay", "Report", "Restore", "plan"]

@@ -22,6 +22,8 @@ LAYERS = {  # each may import those of smaller numbers
     "session": 3,
     "monitor": 4,
     "ledger": 4,
+    "policy": 4,
+    "report": 4,
     "relay": 5,
     "testing": 5,
 }

@@ -1,0 +1,116 @@
+"""What a relay decides: pure functions and values, no I/O and no clock."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pfstatus.values import LacpStatus, LinkState, Vf
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+Restore = Literal["all", "owned"]
+
+_AUTO, _ENABLE, _DISABLE = LinkState.AUTO, LinkState.ENABLE, LinkState.DISABLE
+
+
+class _Settings(dict[int, Vf]):
+    """A setting for each VF, made once: this is the path from an event to its effect."""
+
+    def __init__(self, state: LinkState) -> None:
+        super().__init__()
+        self._state = state
+
+    def __missing__(self, vf: int) -> Vf:
+        setting = self[vf] = Vf(vf, self._state)
+        return setting
+
+
+_TO_AUTO, _TO_DISABLE = _Settings(_AUTO), _Settings(_DISABLE)
+
+
+class Plan(NamedTuple):
+    """What a look at a PF calls for."""
+
+    settings: tuple[Vf, ...]
+    """VFs to set, and to what."""
+    unprotected: tuple[int, ...]
+    """VFs in ``enable``: they will not fail over."""
+
+
+def plan(
+    lacp: LacpStatus, vfs: Collection[Vf], *, restore: Restore = "all", owned: Collection[int] = ()
+) -> Plan:
+    """Decide, from LACP and the VFs' link states alone.
+
+    ========  ================  =======================================  ============
+    LACP      VF ``auto``       VF ``disable``                           VF ``enable``
+    ========  ================  =======================================  ============
+    up        leave             ``auto``; with "owned" only if in owned  leave
+    down      ``disable``       leave                                    leave, report
+    unknown   leave             leave                                    leave
+    ========  ================  =======================================  ============
+
+    Args:
+        lacp: of the PF.
+        vfs: as read.
+        restore: which disabled VFs to give back.
+        owned: those that the relay disabled itself.
+    """
+    if lacp is LacpStatus.DOWN:
+        return Plan(
+            tuple([_TO_DISABLE[vf] for vf, state in vfs if state is _AUTO]),
+            tuple([vf for vf, state in vfs if state is _ENABLE]),
+        )
+    if lacp is LacpStatus.UP:
+        everything = restore == "all"
+        return Plan(
+            tuple(
+                [
+                    _TO_AUTO[vf]
+                    for vf, state in vfs
+                    if state is _DISABLE and (everything or vf in owned)
+                ]
+            ),
+            (),
+        )
+    return Plan((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a relay does beyond disabling VFs when LACP is lost.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    restore: Restore = "all"
+    """When LACP is back: "all" gives every disabled VF its ``auto`` back, whoever disabled it;
+    "owned" only those that this relay disabled."""
+    up_delay: float = 0.0
+    """Seconds that LACP must have been up before VFs are given back."""
+    on_exit: Literal["keep", "restore"] = "keep"
+    """When the relay ends: leave its VFs disabled, or give them back."""
+    dry_run: bool = False
+    """Say what would be done, write nothing."""
+    state_file: Path = Path("/run/pfstatus/disabled-vfs.json")
+    """Where "owned" and on_exit="restore" note the disabled VFs; not written otherwise."""
+
+    def __post_init__(self) -> None:
+        if self.restore not in ("all", "owned"):
+            msg = f"restore must be 'all' or 'owned', not {self.restore!r}"
+            raise ValueError(msg)
+        if self.on_exit not in ("keep", "restore"):
+            msg = f"on_exit must be 'keep' or 'restore', not {self.on_exit!r}"
+            raise ValueError(msg)
+        if not 0 <= self.up_delay < math.inf:
+            msg = f"up_delay must be 0 or more seconds, not {self.up_delay!r}"
+            raise ValueError(msg)
+
+    def keeps_record(self) -> bool:
+        """Whether the disabled VFs are noted in the state file."""
+        return not self.dry_run and (self.restore == "owned" or self.on_exit == "restore")
