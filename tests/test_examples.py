@@ -1,0 +1,231 @@
+"""The examples, as people run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SOON = 10.0
+STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
+NOWHERE = "no-such-if"  # an interface that no host has
+
+
+def command(example, *args) -> list[str]:
+    return [sys.executable, str(EXAMPLES / example), *args]
+
+
+def environment(**values) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PF_STATUS_RELAY_")}
+    return clean | values
+
+
+def run(example, *args, **values) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(example, *args),
+        env=environment(**values),
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        check=False,
+    )
+
+
+class Running:
+    """An example that runs until it is stopped."""
+
+    def __init__(self, *argv, **values) -> None:
+        self.process = subprocess.Popen(
+            argv,
+            env=environment(**values),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,  # what was read ahead would not be waited for
+        )
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_exc) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def line(self) -> str:
+        assert select.select([self.process.stdout], [], [], SOON)[0], "it says nothing"
+        return self.process.stdout.readline().decode()
+
+    def end(self, number) -> tuple[int, str]:
+        """Send a signal. Returns the exit status and stderr."""
+        self.process.send_signal(number)
+        _, stderr = self.process.communicate(timeout=SOON)
+        return self.process.returncode, stderr.decode()
+
+
+# ---- relay.py: configuration
+
+
+@pytest.mark.parametrize(
+    ("args", "values", "word"),
+    [
+        ([], {}, "no interfaces"),
+        ([], {"PF_STATUS_RELAY_INTERFACES": ""}, "no interfaces"),
+        ([], {"PF_STATUS_RELAY_INTERFACES": " , ,"}, "no interfaces"),
+        (["a/b"], {}, "a/b"),
+        (["a", "a"], {}, "different"),
+        (["a"], {"PF_STATUS_RELAY_POLLING_INTERVAL": "99"}, "at least 100"),
+        (["a"], {"PF_STATUS_RELAY_POLLING_INTERVAL": "1s"}, "at least 100"),
+        (["a"], {"PF_STATUS_RELAY_POLLING_INTERVAL": "-1000"}, "at least 100"),
+        (["a"], {"PF_STATUS_RELAY_POLLING_INTERVAL": "\u00b9000"}, "at least 100"),
+        (["--interval", "99", "a"], {}, "at least 100"),
+        (["--interval", "0", "a"], {}, "at least 100"),
+        (["--up-delay", "-1", "a"], {}, "up_delay"),
+        (["--up-delay", "nan", "a"], {}, "up_delay"),
+        (["--restore", "some", "a"], {}, "--restore"),
+        (["--on-exit", "give", "a"], {}, "--on-exit"),
+        (["--unheard-of", "a"], {}, "--unheard-of"),
+    ],
+    ids=str,
+)
+def test_relay_says_in_one_line_what_is_wrong_and_exits_2(args, values, word):
+    ran = run("relay.py", *args, **values)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("relay: ")
+    assert word in line
+
+
+def test_relay_refuses_a_state_file_that_is_none(tmp_path):
+    state = tmp_path / "state"
+    state.write_text("shopping list")
+    ran = run("relay.py", "--restore", "owned", "--state-file", str(state), NOWHERE)
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1
+    assert state.read_text() == "shopping list"
+
+
+def test_relay_that_cannot_open_its_state_file_exits_1(tmp_path):
+    (tmp_path / "file").touch()
+    state = tmp_path / "file" / "state"
+    ran = run("relay.py", "--restore", "owned", "--state-file", str(state), NOWHERE)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.parametrize("example", ["relay.py", "status.py", "watch.py"])
+def test_help_is_there(example):
+    ran = run(example, "--help")
+    assert ran.returncode == 0
+    assert "INTERFACE" in ran.stdout
+
+
+# ---- relay.py: running
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_relay_ends_well_on_a_signal(number):
+    with Running(*command("relay.py", "--dry-run", NOWHERE)) as relay:
+        relay.line()
+        assert relay.end(number) == (0, "")
+
+
+def test_relay_writes_a_json_object_a_line():
+    values = {
+        "PF_STATUS_RELAY_INTERFACES": f"{NOWHERE}, lo",
+        "PF_STATUS_RELAY_POLLING_INTERVAL": "100",
+    }
+    with Running(*command("relay.py", "--dry-run"), **values) as relay:
+        lines = [json.loads(relay.line()) for _ in range(3)]
+    assert all(list(line)[:3] == ["time", "level", "msg"] for line in lines)
+    assert all(re.fullmatch(STAMP, line.pop("time")) for line in lines)
+    assert lines == [
+        {"level": "INFO", "msg": "interfaces to monitor", "interfaces": [NOWHERE, "lo"]},
+        {
+            "level": "ERROR",
+            "msg": "pf is not ready",
+            "interface": NOWHERE,
+            "error": "There is no interface of this name.",
+        },
+        {
+            "level": "ERROR",
+            "msg": "pf is not ready",
+            "interface": "lo",
+            "error": "The interface is in no bond.",
+        },
+    ]
+
+
+def powerless(*argv) -> list[str]:
+    """The command without any capability, whoever we are."""
+    if os.geteuid():
+        return list(argv)
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv is not installed, and root is all-powerful")
+    return ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *argv]
+
+
+def test_relay_without_cap_net_admin_says_so_at_once():
+    ran = subprocess.run(
+        powerless(*command("relay.py", NOWHERE)),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    (line,) = ran.stderr.splitlines()
+    assert "CAP_NET_ADMIN" in line
+
+
+def test_dry_run_needs_no_capability():
+    with Running(*powerless(*command("relay.py", "--dry-run", NOWHERE))) as relay:
+        assert "interfaces to monitor" in relay.line()
+        assert relay.end(signal.SIGTERM) == (0, "")
+
+
+# ---- status.py, watch.py
+
+
+def test_status_of_what_is_in_no_bond_is_1_with_the_reason():
+    ran = run("status.py", "lo")
+    assert (ran.returncode, ran.stderr) == (1, "")
+    header, line, sentence = ran.stdout.splitlines()
+    assert header.split()[:3] == ["PF", "LACP", "REASON"]
+    assert line.split()[:3] == ["lo", "unknown", "no-bond"]
+    assert sentence == "lo: The interface is in no bond."
+
+
+def test_status_of_what_is_not_there_is_2():
+    ran = run("status.py", NOWHERE)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert NOWHERE in ran.stderr
+
+
+def test_status_as_json_is_words_and_numbers():
+    ran = run("status.py", "--json", "lo")
+    (pf,) = json.loads(ran.stdout)
+    assert pf["name"] == pf["ifname"] == "lo"
+    assert (pf["lacp"]["status"], pf["lacp"]["reason"]) == ("unknown", "no-bond")
+    assert pf["ifindex"] == 1
+
+
+def test_watch_tells_the_present_and_ends_on_ctrl_c():
+    with Running(*command("watch.py", "lo")) as watch:
+        assert "lo: LACP unknown (no-bond) [start]" in watch.line()
+        assert watch.end(signal.SIGINT) == (0, "")
+
+
+@pytest.mark.parametrize("args", [["a/b"], ["--interval", "0", "lo"]], ids=" ".join)
+def test_watch_says_in_one_line_what_is_wrong(args):
+    ran = run("watch.py", *args)
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("watch: ")
