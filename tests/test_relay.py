@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import math
-import re
 import threading
 from itertools import pairwise
 
@@ -19,9 +17,6 @@ from pfstatus import (
     LinkState,
     Policy,
     Relay,
-    Report,
-    json_lines,
-    to_logging,
 )
 from pfstatus.ledger import Ledger
 from pfstatus.testing import FakeKernel, nlmsg
@@ -1006,35 +1001,6 @@ def test_reports_come_after_the_work(rig):
     pf.lacp_expire()
     relay.turn(timeout=0)
     assert seen == [[DISABLE] * 2]
-
-
-def test_report_is_one_line_of_json():
-    report = Report(
-        1_700_000_000_012_345_678, "WARN", "VFs \u00e9", {"interface": "ens5f0", "id": 3}
-    )
-    assert report.to_json() == (
-        '{"time":"2023-11-14T22:13:20.012345678Z","level":"WARN","msg":"VFs \\u00e9",'
-        '"interface":"ens5f0","id":3}'
-    )
-
-
-@pytest.mark.parametrize(("level", "lines"), [("DEBUG", 4), ("INFO", 3), ("WARN", 2), ("ERROR", 1)])
-def test_json_lines_keeps_to_its_level(tmp_path, level, lines):
-    reports = [Report(0, word, word, {}) for word in ("DEBUG", "INFO", "WARN", "ERROR")]
-    with (tmp_path / "log").open("w+") as stream:
-        json_lines(stream, level)(reports)
-        stream.seek(0)
-        written = [json.loads(line) for line in stream]
-    assert len(written) == lines
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{9}Z", line["time"]) for line in written)
-
-
-def test_reports_go_to_the_logger_by_default(caplog):
-    caplog.set_level("DEBUG", "pfstatus")
-    to_logging([Report(0, "WARN", "pf is using slow lacp rate", {"interface": "ens5f0"})])
-    assert caplog.record_tuples == [
-        ("pfstatus", logging.WARNING, "pf is using slow lacp rate interface=ens5f0")
-    ]
 
 
 # ---- The end, in real time
