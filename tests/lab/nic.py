@@ -48,8 +48,9 @@ class Record:
 
     @property
     def lacp_up(self) -> bool:
-        """Whether the port states in it are those of LACP up."""
-        return lacp_up(self.actor, self.partner)
+        """Whether it tells of LACP up. When the link goes, bonding clears the port states only at
+        its next tick: until then they are those of the past."""
+        return self.link_up != 0 and lacp_up(self.actor, self.partner)
 
 
 @dataclass(frozen=True, slots=True)

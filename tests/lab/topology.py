@@ -122,9 +122,10 @@ class Port:
     def lacp_block(self, direction: Direction = "both") -> None:
         """Loses LACPDUs in the switch; the cable keeps its link.
 
-        With `both`, both ends reach DEFAULTED after 6 s, where they send slowly: from there
-        recovery takes up to 30 s. With `to-pf` the switch goes on hearing the PF, and recovery
-        takes about 1 s.
+        With `to-pf` recovery takes about 1 s. With `both` the two ends reach DEFAULTED after 6 s,
+        where they send slowly: from there recovery takes up to 30 s. With `to-switch` the PF only
+        learns from its partner's state that it is not heard, which the kernel does not announce;
+        kept up for 9 s, it ends as `both` does.
         """
         commands = [f"qdisc replace dev {self.switch_port} clsact"]
         for hook, name in (("egress", "to-pf"), ("ingress", "to-switch")):

@@ -159,9 +159,10 @@ struct notifier_block nicsim_trace_notifier = {
 static int nicsim_sampler(void *data)
 {
 	struct nicsim_port *port = data;
-	struct nicsim_port_states last = { -1, -1 };
+	struct nicsim_port_states last;
 	struct nicsim_port_states now;
 	struct net_device *pf;
+	bool first = true;
 
 	while (!kthread_should_stop()) {
 		if (rtnl_trylock()) {
@@ -169,10 +170,11 @@ static int nicsim_sampler(void *data)
 			pf = rtnl_dereference(port->pf);
 			if (pf)
 				now = nicsim_port_states(port->trace.slave_info, pf);
-			if (now.actor != last.actor || now.partner != last.partner)
+			if (!first && (now.actor != last.actor || now.partner != last.partner))
 				nicsim_trace_add(&port->trace, (struct nicsim_record){
 					.kind = NICSIM_SAMPLE, .states = now });
 			last = now;
+			first = false;
 			rtnl_unlock();
 		}
 		fsleep(NICSIM_SAMPLE_US);
