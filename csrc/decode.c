@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "internal.h"
 
@@ -19,8 +20,9 @@
 /* The kernel's MAX_ERRNO: what lies beyond is no errno, and may not be negated. */
 #define ERRNO_MAX 4095
 
-_Static_assert(sizeof(struct pfs_link) == LINK_SIZE_MIN, "a field was added: keep the old minimum");
-_Static_assert(sizeof(struct pfs_bond) == BOND_SIZE_MIN, "a field was added: keep the old minimum");
+/* Fields are added behind these, and the minima stay. */
+_Static_assert(offsetof(struct pfs_link, reserved) + 2 == LINK_SIZE_MIN, "the first release's link");
+_Static_assert(offsetof(struct pfs_bond, name) + 16 == BOND_SIZE_MIN, "the first release's bond");
 
 static const struct nla_policy linkinfo_policy[IFLA_INFO_MAX + 1] = {
 	[IFLA_INFO_KIND] = { .type = NLA_STRING, .minlen = 1 },

@@ -260,8 +260,10 @@ PFS_API void pfs_close(struct pfs *pfs);
 /**
  * pfs_extack - what the kernel said to the last request that failed
  *
+ * Of pfs_vf_set(), which makes many: the last that it had words for.
+ *
  * Return: its text (NETLINK_EXT_ACK), "" where it gave none. Valid until the
- * next request on this context.
+ * next call of a function that asks or sets on this context.
  */
 PFS_API const char *pfs_extack(const struct pfs *pfs);
 

@@ -35,9 +35,14 @@ static bool answers(const struct pfs *pfs, const struct nlmsghdr *nlh, uint32_t 
 	return nlh->nlmsg_pid == pfs->request.port && nlh->nlmsg_seq - first < n;
 }
 
-static int ask(struct pfs *pfs, int len)
+/* What a public function begins with: the words of the one before are stale. */
+static void begin(struct pfs *pfs)
 {
 	pfs->extack[0] = '\0';
+}
+
+static int ask(struct pfs *pfs, int len)
+{
 	return len < 0 ? len : pfs_send(&pfs->request, pfs->tx, (size_t)len);
 }
 
@@ -49,7 +54,7 @@ static int take_ack(struct pfs *pfs, const struct nlmsghdr *nlh)
 
 	if (ret < 0)
 		return ret;
-	if (ack.error)
+	if (ack.error && ack.message[0])
 		memcpy(pfs->extack, ack.message, sizeof(pfs->extack));
 	return ack.error;
 }
@@ -141,6 +146,7 @@ int pfs_link_get(struct pfs *pfs, uint32_t ifindex, const char *name, struct pfs
 	const struct nlmsghdr *nlh;
 	int ret;
 
+	begin(pfs);
 	if (!ifindex && !name)
 		return -EINVAL;
 	ret = link_query(pfs, ifindex, name, vfs != NULL, &nlh);
@@ -155,6 +161,7 @@ int pfs_bond_get(struct pfs *pfs, uint32_t ifindex, struct pfs_bond *bond)
 	const struct nlmsghdr *nlh;
 	int ret;
 
+	begin(pfs);
 	if (!ifindex)
 		return -EINVAL;
 	ret = link_query(pfs, ifindex, NULL, false, &nlh);
@@ -211,6 +218,7 @@ int pfs_link_dump(struct pfs *pfs, struct pfs_link *links, size_t capacity)
 {
 	int ret = -EAGAIN;
 
+	begin(pfs);
 	if (capacity && !pfs_link_size_ok(links))
 		return -EINVAL;
 	for (int i = 0; i < DUMP_TRIES && ret == -EAGAIN; i++)
@@ -323,8 +331,12 @@ static int mark_done(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs
 	struct pfs_link link = PFS_LINK_INIT;
 	struct pfs_vf *now = (struct pfs_vf *)pfs->tx;
 	size_t capacity = sizeof(pfs->tx) / sizeof(*now);
-	int ret = pfs_link_get(pfs, ifindex, NULL, &link, now, capacity);
+	const struct nlmsghdr *nlh;
+	int ret = link_query(pfs, ifindex, NULL, true, &nlh);
 
+	if (ret < 0)
+		return ret;
+	ret = decoded(pfs_link_decode(nlh, nlh->nlmsg_len, &link, NULL, now, capacity));
 	if (ret < 0)
 		return ret;
 	if (capacity > link.vf_count)
@@ -341,7 +353,6 @@ static int set_chunk(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs
 		     int32_t *results)
 {
 	int ret = set_together(pfs, ifindex, vfs, n);
-	char said[sizeof(pfs->extack)];
 
 	fill(results, n, ret);
 	if (!ret || ends_all(ret))
@@ -349,15 +360,11 @@ static int set_chunk(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs
 	if (n == 1)
 		return 0;
 
-	memcpy(said, pfs->extack, sizeof(said));
 	fill(results, n, -ECANCELED);
 	ret = mark_done(pfs, ifindex, vfs, n, results);
-	if (ends_all(ret))
-		fill(results, n, ret);
-	else
-		ret = set_singly(pfs, ifindex, vfs, n, results);
-	if (!pfs->extack[0])
-		memcpy(pfs->extack, said, sizeof(said));
+	if (!ends_all(ret))
+		return set_singly(pfs, ifindex, vfs, n, results);
+	fill(results, n, ret);
 	return ret;
 }
 
@@ -386,6 +393,7 @@ int pfs_vf_set(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs, size
 {
 	int failed = 0;
 
+	begin(pfs);
 	if (!ifindex || (n && (!vfs || !results)) || !settable(pfs, vfs, n))
 		return -EINVAL;
 	if (!chunk || chunk > PFS_VF_SET_MAX)
@@ -404,6 +412,7 @@ int pfs_vf_set(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs, size
 
 int pfs_vf_set_permitted(struct pfs *pfs)
 {
+	begin(pfs);
 	return set_together(pfs, PFS_LOOPBACK_IFINDEX, NULL, 0);
 }
 

@@ -26,7 +26,8 @@
 #define OPTIONS_SIZE_MIN 20u
 #define OPTIONS_SIZE_MAX 4096u
 
-_Static_assert(sizeof(struct pfs_options) == OPTIONS_SIZE_MIN, "a field was added: keep the minimum");
+_Static_assert(offsetof(struct pfs_options, event_buffer) + 4 == OPTIONS_SIZE_MIN,
+	       "the first release's options");
 
 int64_t pfs_now_ns(void)
 {
@@ -49,7 +50,7 @@ static int take_options(struct pfs_options *to, const struct pfs_options *from)
 		for (size_t i = sizeof(*to); i < from->size; i++)
 			if (((const uint8_t *)from)[i])
 				return -E2BIG;
-		memcpy(to, from, sizeof(*to));
+		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
 	}
 	if (!to->timeout_ms)
 		to->timeout_ms = DEFAULT_TIMEOUT_MS;

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the system refuses once in a blue moon. The linker wraps the calls that
+ * the core makes (--wrap, see CMakeLists.txt); one of them fails at a time.
+ */
+
+#include "fake_kernel.h"
+#include "harness.h"
+#include "pfstatus.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netlink/errno.h>
+#include <netlink/socket.h>
+#include <poll.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum call {
+	CALLOC, ALLOC, CONNECT, BUFFERS, JOIN, THREAD, FORCE, ATTACH, DETACH, SEND, RECV, POLL, CALLS
+};
+
+static struct {
+	enum call call;
+	int after;	/* succeeds so many times before */
+	int error;
+} fault;
+
+static bool fails(enum call call)
+{
+	if (fault.call != call || fault.after-- != 0)
+		return false;
+	errno = fault.error;
+	return true;
+}
+
+#define WRAP(type, name, params, args, call, failure)                                        \
+	type __real_##name params;                                                           \
+	type __wrap_##name params;                                                           \
+	type __wrap_##name params                                                            \
+	{                                                                                    \
+		return fails(call) ? (failure) : __real_##name args;                         \
+	}
+
+WRAP(void *, calloc, (size_t n, size_t size), (n, size), CALLOC, NULL)
+WRAP(struct nl_sock *, nl_socket_alloc, (void), (), ALLOC, NULL)
+WRAP(int, nl_connect, (struct nl_sock *sock, int protocol), (sock, protocol), CONNECT, -NLE_NOMEM)
+WRAP(int, nl_socket_set_buffer_size, (struct nl_sock *sock, int rx, int tx), (sock, rx, tx), BUFFERS,
+     -NLE_BAD_SOCK)
+WRAP(int, nl_socket_add_membership, (struct nl_sock *sock, int group), (sock, group), JOIN, -NLE_PERM)
+WRAP(int, pthread_create,
+     (pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg),
+     (thread, attr, start, arg), THREAD, fault.error)
+WRAP(ssize_t, send, (int fd, const void *buf, size_t len, int flags), (fd, buf, len, flags), SEND, -1)
+WRAP(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags), RECV, -1)
+WRAP(int, poll, (struct pollfd *fds, nfds_t n, int timeout), (fds, n, timeout), POLL, -1)
+
+int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	if (level == SOL_SOCKET && ((name == SO_RCVBUFFORCE && fails(FORCE)) ||
+				    (name == SO_ATTACH_FILTER && fails(ATTACH)) ||
+				    (name == SO_DETACH_FILTER && fails(DETACH))))
+		return -1;
+	return __real_setsockopt(fd, level, name, value, len);
+}
+
+static void fail(enum call call, int after, int error)
+{
+	fault.call = call;
+	fault.after = after;
+	fault.error = error;
+}
+
+static int descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+TEST(open_that_fails_says_why_and_leaves_nothing_open)
+{
+	static const struct {
+		enum call call;
+		int after, error, want;
+	} rows[] = {
+		{ CALLOC, 0, ENOMEM, -ENOMEM },
+		{ ALLOC, 0, ENOMEM, -ENOMEM },
+		{ ALLOC, 1, ENOMEM, -ENOMEM },
+		{ CONNECT, 0, EMFILE, -EMFILE },
+		{ CONNECT, 1, ENFILE, -ENFILE },
+		/* libnl alone knows why. */
+		{ CONNECT, 0, 0, -EPROTO },
+		{ BUFFERS, 0, ENOBUFS, -ENOBUFS },
+		{ JOIN, 0, EPERM, -EPERM },
+	};
+	int before = descriptors();
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pfs *pfs = NULL;
+
+		fail(rows[i].call, rows[i].after, rows[i].error);
+		CHECK_EQ(pfs_open(&pfs, NULL), rows[i].want);
+		CHECK(!pfs);
+		CHECK_EQ(descriptors(), before);
+	}
+}
+
+TEST(open_in_a_namespace_says_that_there_is_no_thread)
+{
+	struct pfs_options options = PFS_OPTIONS_INIT;
+	struct pfs *pfs = NULL;
+
+	options.netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	fail(THREAD, 0, EAGAIN);
+	CHECK_EQ(pfs_open(&pfs, &options), -EAGAIN);
+	CHECK(!pfs);
+	close(options.netns_fd);
+}
+
+TEST(open_fds_without_memory_leaves_the_descriptors_to_the_caller)
+{
+	struct pfs *pfs = NULL;
+	int fds[2];
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
+	fail(CALLOC, 0, ENOMEM);
+	CHECK_EQ(pfs_open_fds(&pfs, fds[0], -1, NULL), -ENOMEM);
+	CHECK_EQ(close(fds[0]) | close(fds[1]), 0);
+}
+
+TEST(open_without_privileges_takes_the_event_buffer_it_gets)
+{
+	struct pfs_options options = PFS_OPTIONS_INIT;
+	struct pfs *pfs;
+
+	options.event_buffer = 0xffffffff;
+	fail(FORCE, 0, EPERM);
+	CHECK_EQ(pfs_open(&pfs, &options), 0);
+	pfs_close(pfs);
+}
+
+TEST(watch_says_that_the_kernel_refused_the_filter)
+{
+	static const uint32_t indexes[] = { 1 };
+	struct pfs *pfs;
+
+	CHECK_EQ(pfs_open(&pfs, NULL), 0);
+	fail(ATTACH, 0, ENOMEM);
+	CHECK_EQ(pfs_watch(pfs, indexes, 1, NULL, 0), -ENOMEM);
+	fail(DETACH, 0, EPERM);
+	CHECK_EQ(pfs_watch(pfs, NULL, 0, NULL, 0), -EPERM);
+	fail(DETACH, 0, ENOENT);
+	CHECK_EQ(pfs_watch(pfs, NULL, 0, NULL, 0), 0);
+	pfs_close(pfs);
+}
+
+static struct fake_kernel fake;
+
+TEST(signals_interrupt_nothing_and_errors_of_the_socket_are_passed_on)
+{
+	static const struct {
+		enum call call;
+		int error, want;
+	} rows[] = {
+		{ SEND, EINTR, 0 }, { RECV, EINTR, 0 }, { POLL, EINTR, 0 },
+		{ SEND, ENOBUFS, -ENOBUFS }, { RECV, ENOBUFS, -ENOBUFS }, { POLL, ENOMEM, -ENOMEM },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct pfs *pfs;
+		int ret = 0;
+
+		fake_kernel_init(&fake, 1);
+		pfs = fake_kernel_open(&fake, 20000);
+		fail(rows[i].call, 0, rows[i].error);
+		/* A fast fake may answer before there is anything to wait for. */
+		for (int n = 0; n < 10000 && !ret && fault.after >= 0; n++)
+			ret = pfs_link_get(pfs, 7, NULL, NULL, NULL, 0);
+		CHECK_EQ(ret, rows[i].want);
+		CHECK(fault.after < 0);
+		fake_kernel_close(&fake, pfs);
+	}
+}
+
+TEST(events_that_were_lost_are_said_to_be)
+{
+	struct pfs *pfs;
+
+	fake_kernel_init(&fake, 1);
+	pfs = fake_kernel_open(&fake, 20000);
+	fail(RECV, 0, ENOBUFS);
+	CHECK_EQ(pfs_event_next(pfs, NULL), -ENOBUFS);
+	CHECK_EQ(pfs_event_next(pfs, NULL), -EAGAIN);
+	fake_kernel_close(&fake, pfs);
+}
