@@ -157,7 +157,7 @@ static int vf_state_show(struct seq_file *file, void *unused)
 	struct nicsim_vf *vf;
 	unsigned int i;
 
-	/* Not RTNL: a reader must not have to wait for a slow NIC. */
+	/* Keeps the VFs from going away; under RTNL a reader would wait for a slow NIC. */
 	mutex_lock(&port->lock);
 	for (i = 0; i < port->num_vfs; i++) {
 		vf = rcu_dereference_protected(port->vf[i], true);

@@ -280,7 +280,7 @@ int nicsim_set_vf_link_state(struct net_device *pf, int id, int link_state)
 		return -EINVAL;
 	err = nicsim_vf_fault(&port->fault[id]);
 	if (!err) {
-		vf->link_state = link_state;
+		WRITE_ONCE(vf->link_state, link_state);
 		nicsim_vf_link_update(vf);
 	}
 	nicsim_trace_set(port, id, link_state, err);
