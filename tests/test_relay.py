@@ -358,6 +358,14 @@ def test_vf_that_is_reset_while_events_are_lost_is_disabled_at_once(rig):
     assert states(pf) == [DISABLE] * 2
 
 
+def test_lost_events_are_said(rig):
+    rig.pf()
+    relay = rig.relay()
+    rig.kernel.lose_events()
+    rig.pass_time(relay, 5)
+    assert rig.said() == [("events were lost, asking for everything", {})]
+
+
 def test_someone_who_keeps_resetting_a_vf_is_not_fought_without_pause(rig):
     pf = rig.pf()
     relay = rig.relay()
@@ -684,6 +692,20 @@ def test_slow_nic_holds_the_lock_for_50_ms_at_a_time(rig, cost):
     assert len(sizes) <= 2 + 60 / max(1, int(0.05 / cost))
 
 
+def test_nic_that_has_become_slow_since_the_last_batch_is_measured_anew(rig):
+    pf = rig.pf(vfs=64)
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.forget()
+    pf.delay = 0.05
+    sizes = messages(rig)
+    pf.lacp_up()
+    rig.pass_time(relay, 5)
+    assert states(pf) == [AUTO] * 64
+    assert sizes[:2] == [4, 1]
+
+
 def test_lock_is_left_to_others_between_the_messages_of_a_slow_nic(rig):
     pf = rig.pf(vfs=16)
     pf.delay = 0.05
@@ -822,6 +844,24 @@ def test_vf_that_someone_took_over_is_owned_no_more(rig):
     rig.pass_time(relay, 1)
     pf.lacp_up()
     rig.pass_time(relay, 1)
+    assert states(pf) == [DISABLE, AUTO]
+
+
+def test_vf_that_someone_disables_as_soon_as_it_was_given_back_is_theirs(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+
+    def disable(word):
+        if word == "get-vfs" and pf.vfs[0] is AUTO:
+            rig.kernel.on_request = None
+            rig.kernel.set_vf(pf, 0, DISABLE)
+
+    rig.kernel.on_request = disable
+    pf.lacp_up()
+    rig.pass_time(relay, 5)
+    assert rig.kernel.on_request is None
     assert states(pf) == [DISABLE, AUTO]
 
 
