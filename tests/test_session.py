@@ -138,6 +138,14 @@ def test_port_that_goes_while_ports_are_listed_is_no_error(kernel, session):
     assert [port.name for port in session.ports()] == ["ens1"]
 
 
+def test_port_that_leaves_its_bond_while_ports_are_listed_is_not_told(kernel, session):
+    pfs = [kernel.add_pf(f"ens{i}") for i in range(2)]
+    kernel.add_bond("bond0", *pfs)
+    asked = iter(range(9))
+    kernel.on_request = lambda _: next(asked) == 1 and kernel.enslave(pfs[0], None)
+    assert [port.name for port in session.ports()] == ["ens1"]
+
+
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "a b", "a\n", "a:1", "a\0", "x" * 128, "é" * 64], ids=repr
 )
