@@ -77,6 +77,20 @@ TEST(ack_decode_finds_the_text_behind_the_request)
 	}
 }
 
+TEST(ack_decode_takes_a_request_at_the_end_without_its_padding)
+{
+	uint32_t len;
+
+	for (uint32_t missing = 1; missing < 4; missing++) {
+		error(NLM_F_ACK_TLVS, -EINVAL, 20 - missing);
+		message_end(&msg);
+		len = (uint32_t)msg.len - missing;
+		memcpy(msg.buf, &len, sizeof(len));
+		CHECK_EQ(pfs_ack_decode((void *)guard_copy(msg.buf, len), &ack), 0);
+		CHECK_STR(ack.message, "");
+	}
+}
+
 TEST(ack_decode_reads_text_of_a_success)
 {
 	error(NLM_F_ACK_TLVS | NLM_F_CAPPED, 0, 32);

@@ -184,6 +184,7 @@ TEST(the_end_of_the_other_side_is_an_error)
 	CHECK_EQ(pfs_link_get(pfs, 7, NULL, NULL, NULL, 0), -EPIPE);
 	shutdown(fake.request_fd, SHUT_RDWR);
 	CHECK_EQ(pfs_link_get(pfs, 7, NULL, NULL, NULL, 0), -EPIPE);
+	CHECK_EQ(pfs_link_dump(pfs, NULL, 0), -EPIPE);
 	shutdown(fake.event_fd, SHUT_RDWR);
 	CHECK_EQ(pfs_event_next(pfs, NULL), -EPIPE);
 	fake_kernel_close(&fake, pfs);
@@ -520,17 +521,20 @@ TEST(vf_set_of_a_pf_that_vanishes_before_it_is_read_again)
 
 TEST(vf_set_goes_on_one_by_one_where_the_vfs_cannot_be_read)
 {
-	struct pfs *pfs;
+	for (int which = 0; which < 2; which++) {
+		struct pfs *pfs;
 
-	fake_kernel_init(&fake, 30);
-	fake.vf_error[5] = -EBUSY;
-	fake.vf_error_times[5] = VF_ALWAYS;
-	fake.get_error = -EMSGSIZE;
-	pfs = fake_kernel_open(&fake, LONG_MS);
-	CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(30, PFS_VF_DISABLE), 0, results), 1);
-	fake_kernel_close(&fake, pfs);
-	check_results(30);
-	CHECK_EQ(results[5], -EBUSY);
+		fake_kernel_init(&fake, 30);
+		fake.vf_error[5] = -EBUSY;
+		fake.vf_error_times[5] = VF_ALWAYS;
+		fake.get_error = which ? -EMSGSIZE : 0;
+		fake.bridge_family = !which;
+		pfs = fake_kernel_open(&fake, LONG_MS);
+		CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(30, PFS_VF_DISABLE), 0, results), 1);
+		fake_kernel_close(&fake, pfs);
+		check_results(30);
+		CHECK_EQ(results[5], -EBUSY);
+	}
 }
 
 TEST(vf_set_reads_back_where_an_ack_was_lost)
@@ -778,6 +782,7 @@ TEST(open_fds_refuses_what_cannot_work_and_leaves_it_to_the_caller)
 	CHECK_EQ(pfs_open_fds(&pfs, unbound, -1, NULL), -EINVAL);
 	options.size = 8;
 	CHECK_EQ(pfs_open_fds(&pfs, fds[0], -1, &options), -EINVAL);
+	CHECK_EQ(pfs_open(&pfs, &options), -EINVAL);
 	options = (struct pfs_options)PFS_OPTIONS_INIT;
 	options.flags = 1u << 31;
 	CHECK_EQ(pfs_open_fds(&pfs, fds[0], -1, &options), -EINVAL);
