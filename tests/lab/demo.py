@@ -26,7 +26,7 @@ NUM_VFS = 4
 CALM_SECONDS = 2.0
 FAULT_SECONDS = 8.0
 RECOVERY_SECONDS = 40.0
-LOOK_SECONDS = 0.04
+LOOK_SECONDS = 0.1
 """Between looks: often enough to tell live, seldom enough not to keep the relay from its work."""
 SILENT_NS = 500_000_000
 RELAY_ENVIRONMENT = {
