@@ -12,7 +12,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 
-.PHONY: demo test lint test-c test-python lab bench fuzz clean setup-build setup-lab setup-test
+.PHONY: demo test lint test-c test-python lab bench fuzz clean setup-build setup-lab setup-test setup-bench
 
 demo: setup-lab
 	@FORCE_COLOR=$${FORCE_COLOR-$$([ -t 1 ] && echo 1)} \
@@ -38,8 +38,14 @@ lab: setup-lab
 	$(LAB) --timeout 1200 --results results/lab -- \
 		$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
-bench: setup-lab
-	$(LAB) --timeout 900 --results results/bench -- $(VENV)/python tests/bench/reaction.py
+bench: setup-bench build/bench/netlink
+	$(LAB) --timeout 900 --results results/bench -- sh -c '\
+		$(VENV)/python tests/bench/netlink.py && $(VENV)/python tests/bench/reaction.py'
+
+build/bench/netlink: tests/bench/netlink.c $(wildcard csrc/*)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Icsrc -o $@ $< csrc/*.c \
+		$$(pkg-config --cflags --libs libnl-3.0 libnl-route-3.0) -lpthread
 
 fuzz: setup-test
 	tests/fuzz/run.sh
@@ -50,6 +56,8 @@ setup-lab:
 	@tests/setup.sh build lab
 setup-test:
 	@tests/setup.sh build lab test
+setup-bench:
+	@tests/setup.sh build lab bench
 
 clean:
 	rm -rf .venv build results

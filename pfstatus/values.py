@@ -27,18 +27,16 @@ class LinkState(IntEnum):
         Raises:
             ValueError: it is none of them.
         """
-        if isinstance(value, str):
-            try:
-                return cls[value.upper()]
-            except KeyError:
-                pass
-        else:
-            try:
-                return cls(value)
-            except ValueError:
-                pass
+        found = _LINK_STATE_WORDS.get(value)
+        if found is not None and value is not True and value is not False:
+            return found
         msg = f"link state must be auto, enable or disable, not {value!r}"
         raise ValueError(msg)
+
+
+_LINK_STATE_WORDS: dict[LinkState | int | str, LinkState] = {
+    key: state for state in LinkState for key in (str(state), state.value)
+}
 
 
 class LacpState(IntFlag):

@@ -3,7 +3,7 @@
 # Brings a machine to where pfstatus builds and its tests run: system packages, and a virtual
 # environment in .venv with pfstatus itself. Says what it does; does nothing twice.
 #
-#   tests/setup.sh [build] [lab] [test]     what for: each adds packages to the one before
+#   tests/setup.sh [build] [lab] [test] [bench]     what for: each adds packages to the one before
 #
 # $PYTHON names the interpreter (python3).
 set -euo pipefail
@@ -30,6 +30,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
         build) ;;
         lab) "$PYTHON" tests/lab/vm.py --requirements ;;
         test) echo clang abigail-tools libcap2-bin util-linux ;;
+        bench) echo libnl-route-3-dev ;;
         *) die "unknown word: $what" ;;
         esac
     done
@@ -89,6 +90,6 @@ if [ "$(cat .venv/.state 2>/dev/null)" != "$state" ]; then
     say "building pfstatus into .venv"
     .venv/bin/python -m pip --disable-pip-version-check install -q \
         'scikit-build-core>=0.11' 'cffi>=2.1' 'cmake>=3.26' ninja
-    .venv/bin/python -m pip --disable-pip-version-check install -q --no-build-isolation -e '.[test]'
+    .venv/bin/python -m pip --disable-pip-version-check install -q --no-build-isolation -e '.[test,bench]'
     printf '%s\n' "$state" >.venv/.state
 fi
