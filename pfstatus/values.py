@@ -27,7 +27,7 @@ class LinkState(IntEnum):
         Raises:
             ValueError: it is none of them.
         """
-        found = _LINK_STATE_WORDS.get(value)
+        found = _LINK_STATE_WORDS.get(value.lower() if isinstance(value, str) else value)
         if found is not None and value is not True and value is not False:
             return found
         msg = f"link state must be auto, enable or disable, not {value!r}"

@@ -12,6 +12,8 @@ WIDTH, MARGIN = 1200, 32
 LEFT, RIGHT = 176, WIDTH - MARGIN
 """Of the lanes."""
 LANES_TOP, LANE_STEP, LANE_HEIGHT = 172, 44, 28
+CARD_WIDTH = 420
+"""At least, so that the figures of a round have room."""
 STEPS_LEFT, STEPS_RIGHT, STEP = 300, WIDTH - 120, 24
 """Of the enlarged reaction, and the height of a row there."""
 GAP_PINGS = 5
@@ -204,7 +206,9 @@ def _round(scale: Scale, one: Round, its: Figures, bottom: float) -> Iterator[st
     left, right = scale.x(one.begin_ns), scale.x(one.end_ns)
     mute, speak = scale.x(one.mute_ns), scale.x(one.speak_ns)
     over = its.answered is not None
-    yield _rect(left, 90, right - left, 62, "card")
+    width = max(right - left, CARD_WIDTH)
+    left = min(left, RIGHT - width)
+    yield _rect(left, 90, width, 62, "card")
     yield _text(left + 12, 113, one.title.capitalize(), "head")
     result = f"{seconds(its.silence)} without an answer, {its.lost} pings lost"
     yield _text(left + 12, 138, result, "good big" if over else "bad big")
