@@ -808,6 +808,7 @@ TEST(watch_refuses_more_than_its_maximum)
 	static const uint32_t indexes[PFS_WATCH_MAX + 1];
 	static const char *const bad[] = { "" };
 	struct pfs *pfs;
+	int ret;
 
 	fake_kernel_init(&fake, 0);
 	pfs = fake_kernel_open(&fake, LONG_MS);
@@ -827,7 +828,13 @@ TEST(watch_refuses_more_than_its_maximum)
 	message_end(&msg);
 	if (send(fake.event_fd, msg.buf, msg.len, 0) >= 0)
 		CHECK_EQ(pfs_event_next(pfs, NULL), -EAGAIN);
-	CHECK_EQ(pfs_watch(pfs, NULL, 0, NULL, 0), 0);
+	ret = pfs_watch(pfs, NULL, 0, NULL, 0);
+	if (ret == -ENOPROTOOPT) {
+		test_skip("qemu-user knows no SO_DETACH_FILTER");
+		fake_kernel_close(&fake, pfs);
+		return;
+	}
+	CHECK_EQ(ret, 0);
 	CHECK_EQ(pfs_watch(pfs, NULL, 0, NULL, 0), 0);
 	fake_kernel_event(&fake, msg.buf, msg.len);
 	CHECK_EQ(pfs_event_next(pfs, NULL), RTM_NEWLINK);
