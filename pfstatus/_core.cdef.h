@@ -71,6 +71,9 @@ struct pfs_options {
 #define PFS_OPEN_NO_EVENTS ...
 #define PFS_OPEN_NO_FILTER ...
 #define PFS_WATCH_MAX ...
+#define PFS_TAP_REQUEST ...
+#define PFS_TAP_ANSWER ...
+#define PFS_TAP_EVENT ...
 
 int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond);
 const char *pfs_lacp_name(int lacp);
@@ -95,6 +98,10 @@ int pfs_fd(const struct pfs *pfs);
 int pfs_watch(struct pfs *pfs, const uint32_t *ifindexes, size_t n_index,
 	      const char *const *names, size_t n_name);
 int pfs_event_next(struct pfs *pfs, struct pfs_link *link);
+
+void pfs_tap(struct pfs *pfs,
+	     void (*tap)(void *arg, int direction, const void *buf, size_t len), void *arg);
+extern "Python" void _tap(void *arg, int direction, const void *buf, size_t len);
 
 int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link,
 		    struct pfs_bond *bond, struct pfs_vf *vfs, size_t capacity);

@@ -49,6 +49,8 @@ _GAP = 0.05
 host and in the pods, only ever tries for it."""
 _LOOK_GAP = 0.01
 """Least seconds between a look at a PF's VFs and the next."""
+_OUTAGE_LOOK = 1.0
+"""Most seconds between looks while LACP is down, however long the interval."""
 _LOOK_SHARE = 20
 """A look may take one part in so many of the time: reading VFs holds the lock too."""
 _RETRY = (0.1, 10.0)
@@ -133,8 +135,8 @@ class Relay:
     Events are acted upon at once; besides, each PF is asked every ``interval`` while LACP is up
     and every 100 ms while it is not. VFs are read when LACP changes, when an event says that
     somebody touched the PF, after a batch of settings (success is what reading shows), and,
-    during an outage, every ``interval`` (VFs that are made then raise no event), never for
-    more than a twentieth of the time. Only differences are written.
+    during an outage, every ``interval`` or second (VFs that are made then raise no event), never
+    for more than a twentieth of the time. Only differences are written.
 
     Used by one thread at a time, but for ``stop()``, which any thread and any signal handler
     may call. Needs CAP_NET_ADMIN, unless it is a dry run.
@@ -334,7 +336,7 @@ class Relay:
         lacp = pf.lacp()
         self._say_vfs(pf, count)
         pf.look_after = now + max(_LOOK_GAP, (now - began) * _LOOK_SHARE)
-        pf.look_due = max(pf.look_after, now + self._interval)
+        pf.look_due = max(pf.look_after, now + min(self._interval, _OUTAGE_LOOK))
         if seen.status is not lacp:
             return  # it changed under our hands: the monitor is about to say so
         owned = self._owned(pf, pf.status, vfs)
