@@ -66,6 +66,8 @@ struct pfs {
 	uint32_t seq;
 	uint32_t timeout_ms;
 	bool filter;
+	pfs_tap_fn tap;		/* NULL: none */
+	void *tap_arg;
 	char extack[128];
 	uint8_t tx[PFS_TX_BYTES] __attribute__((aligned(8)));
 	uint8_t rx[PFS_RX_BYTES] __attribute__((aligned(8)));

@@ -393,6 +393,32 @@ PFS_API int pfs_watch(struct pfs *pfs, const uint32_t *ifindexes, size_t n_index
  */
 PFS_API int pfs_event_next(struct pfs *pfs, struct pfs_link *link);
 
+/* ---- Watching the messages ----------------------------------------------- */
+
+/* What a tap is shown. */
+enum pfs_tap_direction {
+	PFS_TAP_REQUEST = 0,	/* about to be sent */
+	PFS_TAP_ANSWER = 1,	/* received on the request socket */
+	PFS_TAP_EVENT = 2,	/* received on the event socket; no bytes: some were lost */
+};
+
+typedef void (*pfs_tap_fn)(void *arg, int direction, const void *buf, size_t len);
+
+/**
+ * pfs_tap - have each datagram shown as it passes, for captures and traces
+ * @pfs: the context
+ * @tap: called with @arg, an enum pfs_tap_direction and the datagram, which may
+ *       hold several messages and is valid until it returns; NULL: no more
+ * @arg: not looked at
+ *
+ * It is called by the thread that uses the context, and must not use the context
+ * itself. A request is shown before it is sent: the time until its answer is the
+ * kernel's. What others than the kernel sent to us is not shown.
+ *
+ * Allocates: never.
+ */
+PFS_API void pfs_tap(struct pfs *pfs, pfs_tap_fn tap, void *arg);
+
 /* ---- Bytes: no socket ---------------------------------------------------- */
 
 /**

@@ -41,9 +41,18 @@ static void begin(struct pfs *pfs)
 	pfs->extack[0] = '\0';
 }
 
+static void show(const struct pfs *pfs, int direction, const void *buf, size_t len)
+{
+	if (pfs->tap)
+		pfs->tap(pfs->tap_arg, direction, buf, len);
+}
+
 static int ask(struct pfs *pfs, int len)
 {
-	return len < 0 ? len : pfs_send(&pfs->request, pfs->tx, (size_t)len);
+	if (len < 0)
+		return len;
+	show(pfs, PFS_TAP_REQUEST, pfs->tx, (size_t)len);
+	return pfs_send(&pfs->request, pfs->tx, (size_t)len);
 }
 
 /* Reads how a request ended; its text becomes pfs_extack(). Returns its error. */
@@ -79,13 +88,30 @@ static int next_message(const uint8_t *buf, struct pfs_inbox *in, const struct n
 	return 1;
 }
 
-static int receive(const struct pfs_socket *sock, uint8_t *buf, size_t capacity,
-		   struct pfs_inbox *in, int64_t until)
+static void filled(struct pfs_inbox *in, ssize_t len)
 {
-	ssize_t len = pfs_recv(sock, buf, capacity, until);
-
 	in->pos = 0;
 	in->len = len > 0 ? (size_t)len : 0;
+}
+
+static int receive_answer(struct pfs *pfs, int64_t until)
+{
+	ssize_t len = pfs_recv(&pfs->request, pfs->rx, sizeof(pfs->rx), until);
+
+	filled(&pfs->answers, len);
+	if (len < 0)
+		return (int)len;
+	show(pfs, PFS_TAP_ANSWER, pfs->rx, (size_t)len);
+	return 0;
+}
+
+static int receive_event(struct pfs *pfs)
+{
+	ssize_t len = pfs_recv(&pfs->event, pfs->events, sizeof(pfs->events), 0);
+
+	filled(&pfs->notices, len);
+	if (len > 0 || len == -ENOBUFS || len == -EMSGSIZE)
+		show(pfs, PFS_TAP_EVENT, len > 0 ? pfs->events : NULL, pfs->notices.len);
 	return len < 0 ? (int)len : 0;
 }
 
@@ -104,8 +130,7 @@ static int next_answer(struct pfs *pfs, uint32_t first, uint32_t n, int64_t unti
 		if (ret && answers(pfs, *answer, first, n))
 			return 0;
 		if (!ret) {
-			ret = receive(&pfs->request, pfs->rx, sizeof(pfs->rx), &pfs->answers,
-				      until);
+			ret = receive_answer(pfs, until);
 			if (ret < 0)
 				return ret;
 		}
@@ -449,8 +474,7 @@ int pfs_event_next(struct pfs *pfs, struct pfs_link *link)
 		if (ret > 0)
 			ret = pfs_link_decode(nlh, nlh->nlmsg_len, link, NULL, NULL, 0);
 		else if (!ret)
-			ret = receive(&pfs->event, pfs->events, sizeof(pfs->events),
-				      &pfs->notices, 0);
+			ret = receive_event(pfs);
 		if (ret && ret != -ENOMSG)
 			return ret;
 	}

@@ -269,6 +269,12 @@ const char *pfs_extack(const struct pfs *pfs)
 	return pfs->extack;
 }
 
+void pfs_tap(struct pfs *pfs, pfs_tap_fn tap, void *arg)
+{
+	pfs->tap = tap;
+	pfs->tap_arg = arg;
+}
+
 int pfs_filter_attach(const struct pfs_socket *sock, struct sock_filter *insns, int n)
 {
 	struct sock_fprog prog = { .len = (unsigned short)n, .filter = insns };

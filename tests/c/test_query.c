@@ -759,6 +759,72 @@ TEST(event_next_says_what_it_cannot_read_and_goes_on)
 	fake_kernel_close(&fake, pfs);
 }
 
+/* ---- Tap ------------------------------------------------------------------ */
+
+struct tapped {
+	char order[32];
+	size_t n, lens[32];
+	uint16_t types[32];
+};
+
+static void tapped(void *arg, int direction, const void *buf, size_t len)
+{
+	struct tapped *tapped = arg;
+
+	if (tapped->n == 31)
+		return;
+	tapped->order[tapped->n] = "?!*"[direction];
+	tapped->lens[tapped->n] = len;
+	tapped->types[tapped->n] = len ? ((const struct nlmsghdr *)buf)->nlmsg_type : 0;
+	tapped->n++;
+}
+
+TEST(tap_is_shown_what_is_sent_and_received_in_this_order)
+{
+	static const uint16_t types[] = { RTM_GETLINK, RTM_NEWLINK, RTM_SETLINK, NLMSG_ERROR,
+					  RTM_NEWLINK };
+	struct tapped shown = { 0 };
+	struct pfs *pfs;
+
+	fake_kernel_init(&fake, 1);
+	pfs = fake_kernel_open(&fake, LONG_MS);
+	pfs_tap(pfs, tapped, &shown);
+	CHECK_EQ(pfs_link_get(pfs, 7, NULL, NULL, NULL, 0), 0);
+	todo[0] = (struct pfs_vf){ 0, PFS_VF_DISABLE };
+	CHECK_EQ(pfs_vf_set(pfs, 7, todo, 1, 0, results), 0);
+	message_clear(&msg);
+	put_event(RTM_NEWLINK, 7, AF_UNSPEC);
+	message_end(&msg);
+	fake_kernel_event(&fake, msg.buf, msg.len);
+	CHECK_EQ(pfs_event_next(pfs, NULL), RTM_NEWLINK);
+	CHECK_EQ(pfs_event_next(pfs, NULL), -EAGAIN);
+	CHECK_STR(shown.order, "?!?!*");
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		CHECK_EQ(shown.types[i], types[i]);
+	CHECK_EQ(shown.lens[2], 36 + 16);
+	CHECK_EQ(shown.lens[4], msg.len);
+	pfs_tap(pfs, NULL, NULL);
+	CHECK_EQ(pfs_link_get(pfs, 7, NULL, NULL, NULL, 0), 0);
+	CHECK_EQ(shown.n, 5);
+	fake_kernel_close(&fake, pfs);
+}
+
+TEST(tap_is_shown_no_bytes_where_events_were_lost)
+{
+	static uint8_t large[65 * 1024];
+	struct tapped shown = { 0 };
+	struct pfs *pfs;
+
+	fake_kernel_init(&fake, 0);
+	pfs = fake_kernel_open(&fake, LONG_MS);
+	pfs_tap(pfs, tapped, &shown);
+	fake_kernel_event(&fake, large, sizeof(large));
+	CHECK_EQ(pfs_event_next(pfs, NULL), -EMSGSIZE);
+	CHECK_STR(shown.order, "*");
+	CHECK_EQ(shown.lens[0], 0);
+	fake_kernel_close(&fake, pfs);
+}
+
 /* ---- Opening -------------------------------------------------------------- */
 
 TEST(open_fds_refuses_what_cannot_work_and_leaves_it_to_the_caller)
