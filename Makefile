@@ -14,9 +14,10 @@ LAB := $(PYTHON) tests/lab/vm.py
 
 .PHONY: demo test lint test-c test-python lab bench fuzz clean setup-build setup-lab setup-test setup-bench
 
+# The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
-	@FORCE_COLOR=$${FORCE_COLOR-$$([ -t 1 ] && echo 1)} \
-	$(LAB) --timeout 240 --results results/demo -- $(VENV)/python tests/lab/demo.py
+	@color=; if { [ -t 1 ] || [ -n "$$FORCE_COLOR" ]; } && [ -z "$$NO_COLOR" ]; then color=--color; fi; \
+	$(LAB) --timeout 240 --results results/demo -- $(VENV)/python tests/lab/demo.py $$color
 
 test: setup-test lint test-c test-python lab
 	@echo "make test: all rings passed"

@@ -62,8 +62,8 @@ def plan(
     """
     if lacp is LacpStatus.DOWN:
         return Plan(
-            tuple([_TO_DISABLE[vf] for vf, state in vfs if state is _AUTO]),
-            tuple([vf for vf, state in vfs if state is _ENABLE]),
+            tuple([_TO_DISABLE[vf] for vf, state in vfs if state == _AUTO]),
+            tuple([vf for vf, state in vfs if state == _ENABLE]),
         )
     if lacp is LacpStatus.UP:
         everything = restore == "all"
@@ -72,7 +72,7 @@ def plan(
                 [
                     _TO_AUTO[vf]
                     for vf, state in vfs
-                    if state is _DISABLE and (everything or vf in owned)
+                    if state == _DISABLE and (everything or vf in owned)
                 ]
             ),
             (),
