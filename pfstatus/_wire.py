@@ -6,6 +6,7 @@ One ``Wire`` is one ``struct pfs`` and some scratch memory: one thread at a time
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import struct
 from array import array
@@ -18,6 +19,7 @@ from pfstatus.errors import EventsLostError, LinkNotFoundError, error
 from pfstatus.values import (
     Bond,
     BondMode,
+    Direction,
     Lacp,
     LacpRate,
     LacpReason,
@@ -30,7 +32,9 @@ from pfstatus.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    Tap = Callable[[Direction, bytes], object]
 
 RTM_DELLINK = 17
 _LINK_STATES = tuple(LinkState)
@@ -42,6 +46,16 @@ _BOND_MODES: dict[int, BondMode] = {mode.value: mode for mode in BondMode}
 _DOWN = (LacpReason.EXPIRED, LacpReason.DEFAULTED, LacpReason.NEGOTIATING)
 
 WATCH_MAX: int = lib.PFS_WATCH_MAX
+_DIRECTIONS = tuple(Direction)
+
+
+@ffi.def_extern(name="_tap")  # type: ignore[untyped-decorator]
+def _call_tap(tap: Any, direction: int, buf: Any, length: int) -> None:
+    # The message was sent or taken off its socket: whoever looks on must not keep it from us.
+    try:
+        ffi.from_handle(tap)(_DIRECTIONS[direction], ffi.buffer(buf, length)[:] if length else b"")
+    except Exception:
+        logging.getLogger("pfstatus").exception("the tap failed")
 
 
 def _text(chars: Any) -> str:
@@ -109,6 +123,7 @@ class Wire:
         "_results",
         "_set",
         "_set_capacity",
+        "_tap",
         "_vfs",
     )
 
@@ -121,6 +136,7 @@ class Wire:
         kernel_filter: bool = True,
         timeout: float = 5.0,
         event_buffer: int = 0,
+        tap: Tap | None = None,
     ) -> None:
         self._pfs: Any = ffi.NULL
         options = ffi.new("struct pfs_options *")
@@ -136,6 +152,9 @@ class Wire:
         if ret < 0:
             raise error(-ret)
         self._pfs = out[0]
+        self._tap = None if tap is None else ffi.new_handle(tap)  # which keeps it alive
+        if tap is not None:
+            lib.pfs_tap(self._pfs, lib._tap, self._tap)
         # Scratch memory for every call: the core allocates nothing, nor do we in C.
         self._link = ffi.new("struct pfs_link *", {"size": ffi.sizeof("struct pfs_link")})
         self._bond = ffi.new("struct pfs_bond *", {"size": ffi.sizeof("struct pfs_bond")})

@@ -16,6 +16,7 @@ from pfstatus.values import LinkState, LinkStatus, Vf, VfResult
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pfstatus._wire import Tap
     from pfstatus.values import Bond, Lacp
 
 NAME_MAX = 127
@@ -56,6 +57,10 @@ class Session:
         kernel_filter: let the kernel drop events of links that nobody watches. Without, each
             event of any link wakes the process; nothing else differs.
         event_buffer: bytes of event that the kernel may queue; 0 for 1 MiB.
+        tap: called as ``tap(direction, datagram)`` with each datagram as it passes, for captures
+            and traces: requests before they are sent, answers and events once received; an
+            event without bytes says that events were lost. It is called in the midst of
+            other methods and must not use the session. What it raises is logged.
 
     Raises:
         NotPermittedError: the namespace may not be entered.
@@ -72,6 +77,7 @@ class Session:
         events: bool = False,
         kernel_filter: bool = True,
         event_buffer: int = 0,
+        tap: Tap | None = None,
     ) -> None:
         if not timeout > 0:
             msg = f"timeout must be positive, not {timeout!r}"
@@ -92,13 +98,21 @@ class Session:
                 kernel_filter=kernel_filter,
                 timeout=timeout,
                 event_buffer=event_buffer,
+                tap=tap,
             )
         finally:
             if opened >= 0:
                 os.close(opened)
 
     @classmethod
-    def from_fds(cls, request_fd: int, event_fd: int = -1, *, timeout: float = 5.0) -> Self:
+    def from_fds(
+        cls,
+        request_fd: int,
+        event_fd: int = -1,
+        *,
+        timeout: float = 5.0,
+        tap: Tap | None = None,
+    ) -> Self:
         """A session on descriptors that somebody else opened.
 
         For a process that drops its privileges, or that was handed sockets of a namespace it
@@ -109,12 +123,13 @@ class Session:
             request_fd: a bound NETLINK_ROUTE socket. It becomes the session's.
             event_fd: one that joined RTNLGRP_LINK, likewise; -1 for none.
             timeout: seconds to wait for one answer.
+            tap: as for Session.
 
         Raises:
             Error: one is no socket.
         """
         self = cls.__new__(cls)
-        self._wire = Wire(fds=(request_fd, event_fd), timeout=timeout)
+        self._wire = Wire(fds=(request_fd, event_fd), timeout=timeout, tap=tap)
         return self
 
     def __enter__(self) -> Self:

@@ -48,6 +48,8 @@ from pfstatus.values import BondMode, LacpRate, LacpState, LinkState, OperState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from pfstatus._wire import Tap
+
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK, RTM_SETLINK = 16, 17, 18, 19
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_ACK, NLM_F_MULTI, NLM_F_CAPPED, NLM_F_ACK_TLVS, NLM_F_DUMP = 0x04, 0x02, 0x100, 0x200, 0x300
@@ -410,7 +412,9 @@ class FakeKernel:
             peer.close()
         os.close(self._wake)
 
-    def session(self, *, events: bool = True, timeout: float = 5.0) -> Session:
+    def session(
+        self, *, events: bool = True, timeout: float = 5.0, tap: Tap | None = None
+    ) -> Session:
         """A session with this kernel; the caller closes it."""
         ours, request = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours_event, event = (
@@ -419,7 +423,9 @@ class FakeKernel:
         with self._lock:
             self._peers.append(_Peer(ours, ours_event))
         os.eventfd_write(self._wake, 1)
-        return Session.from_fds(request.detach(), event.detach() if event else -1, timeout=timeout)
+        return Session.from_fds(
+            request.detach(), event.detach() if event else -1, timeout=timeout, tap=tap
+        )
 
     # What exists
 

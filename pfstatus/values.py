@@ -264,6 +264,20 @@ class Cause(Enum):
         return self.value
 
 
+class Direction(IntEnum):
+    """Where a datagram goes: ``enum pfs_tap_direction`` of pfstatus.h."""
+
+    REQUEST = 0
+    """To the kernel."""
+    ANSWER = 1
+    """From the kernel, to a request."""
+    EVENT = 2
+    """From the kernel, unasked."""
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A PF as it was and as it is."""

@@ -13,6 +13,7 @@ from pfstatus import (
     BondMode,
     Cause,
     Change,
+    Direction,
     Error,
     Lacp,
     LacpRate,
@@ -73,8 +74,13 @@ def members(enum) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("enum", "prefix"),
-    [(LinkState, "PFS_VF_"), (LacpState, "PFS_LACP_STATE_"), (LacpReason, r"PFS_LACP_(?!STATE_)")],
-    ids=["LinkState", "LacpState", "LacpReason"],
+    [
+        (LinkState, "PFS_VF_"),
+        (LacpState, "PFS_LACP_STATE_"),
+        (LacpReason, r"PFS_LACP_(?!STATE_)"),
+        (Direction, "PFS_TAP_"),
+    ],
+    ids=["LinkState", "LacpState", "LacpReason", "Direction"],
 )
 def test_enum_is_the_header_s(enum, prefix):
     assert members(enum) == constants(HEADER.read_text(), prefix)
