@@ -157,8 +157,9 @@ class Monitor:
             os.eventfd_write(self._stop_fd, 1)
 
     def close(self) -> None:
-        """Close the descriptors and the session. May be called again, but not while another
-        thread may still call stop(): join that one first.
+        """Close the descriptors and the session. May be called again.
+
+        Not while another thread may still call stop(): join that one first.
         """
         if self.closed:
             return
