@@ -139,6 +139,11 @@ static int32_t results[PF_VFS];
 static struct pfs_link links[64];
 static struct message msg;
 
+static void tap(void *arg, int direction, const void *buf, size_t len)
+{
+	(void)arg, (void)direction, (void)buf, (void)len;
+}
+
 /* Every public function that takes a context or bytes, once. */
 static void run_all(struct pfs *pfs, uint32_t ifindex, const char *name)
 {
@@ -151,7 +156,9 @@ static void run_all(struct pfs *pfs, uint32_t ifindex, const char *name)
 	for (uint32_t vf = 0; vf < 8; vf++)
 		pairs[vf] = (struct pfs_vf){ vf, PFS_VF_DISABLE };
 	links[0].size = sizeof(links[0]);
+	pfs_tap(pfs, tap, NULL);
 	pfs_link_get(pfs, ifindex, NULL, &link, NULL, 0);
+	pfs_tap(pfs, NULL, NULL);
 	pfs_link_get(pfs, 0, name, &link, vfs, PF_VFS);
 	pfs_link_get(pfs, 0, "nobody", &link, vfs, PF_VFS);
 	pfs_link_get(pfs, 0, "a-name-of-more-letters-than-fit", &link, NULL, 0);

@@ -528,6 +528,38 @@ TEST(decode_skips_unknown_attributes_and_their_flags)
 	CHECK_STR(link.name, "eth0");
 }
 
+TEST(decode_takes_attributes_of_no_bytes)
+{
+	start();
+	message_put(&msg, 300, NULL, 0);
+	message_string(&msg, IFLA_IFNAME, "eth0");
+	message_put(&msg, 300, NULL, 0);
+	CHECK_EQ(end(), RTM_NEWLINK);
+	CHECK_STR(link.name, "eth0");
+}
+
+TEST(decode_reads_a_list_that_ends_the_message)
+{
+	for (uint32_t said = 3; said < 6; said++) {
+		pf_init(&pf, 3);
+		message_clear(&msg);
+		message_begin(&msg, RTM_NEWLINK, 0, 0, 0);
+		message_pf_head(&msg, &pf);
+		message_u32(&msg, IFLA_NUM_VF, said);
+		message_pf_vfs(&msg, &pf);
+		CHECK_EQ(end(), RTM_NEWLINK);
+		CHECK_EQ(link.vf_count, 3);
+		check_vfs_true();
+	}
+	pf_init(&pf, 0);
+	message_clear(&msg);
+	message_begin(&msg, RTM_NEWLINK, 0, 0, 0);
+	message_pf_head(&msg, &pf);
+	message_pf_vfs(&msg, &pf);
+	CHECK_EQ(end(), RTM_NEWLINK);
+	CHECK_EQ(link.vf_count, 0);
+}
+
 TEST(decode_passes_over_other_messages)
 {
 	static const struct {

@@ -205,6 +205,10 @@ TEST(filter_takes_its_maximum_of_watches_and_refuses_bad_names)
 		many[i] = "fifteen-letters";
 	CHECK(pfs_filter_build(insns, PFS_FILTER_MAX, NULL, 0, many, PFS_WATCH_MAX) > 0);
 	CHECK(pfs_filter_build(insns, PFS_FILTER_MAX, indexes, PFS_WATCH_MAX, NULL, 0) > 0);
+	for (int n = pfs_filter_build(insns, PFS_FILTER_MAX, indexes, 9, NULL, 0), less = 0; less < 3;
+	     less++)
+		CHECK_EQ(pfs_filter_build(insns, (size_t)(n - less), indexes, 9, NULL, 0),
+			 less ? -EINVAL : n);
 	CHECK_EQ(pfs_filter_build(insns, 20, indexes, PFS_WATCH_MAX, NULL, 0), -EINVAL);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		CHECK_EQ(pfs_filter_build(insns, PFS_FILTER_MAX, NULL, 0, &bad[i], 1), -EINVAL);

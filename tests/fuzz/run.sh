@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Fuzzes each target under AddressSanitizer and UndefinedBehaviorSanitizer (clang).
 #
-#   tests/fuzz/run.sh SECONDS            in all, shared by the targets; 0: until ^C
+#   tests/fuzz/run.sh [SECONDS]          in all, shared by the targets; 0, the default: until ^C
 #   tests/fuzz/run.sh add FILE...        recorded datagrams become seeds
 #   tests/fuzz/run.sh minimize           what was found anew joins the corpora, made small
 #
@@ -81,9 +81,9 @@ minimize() {
     done
 }
 
-case ${1:-} in
+case ${1:-0} in
 add) shift && add "$@" ;;
 minimize) build && minimize ;;
-[0-9]*) build && fuzz "$1" ;;
+[0-9]*) build && fuzz "${1:-0}" ;;
 *) sed -n '3,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
