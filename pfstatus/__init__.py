@@ -65,3 +65,13 @@ __all__ = [
     "plan",
     "to_logging",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """``__version__``, which few ask for and which costs more than the import of all the rest."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - see above
+
+        return version("pfstatus")
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
