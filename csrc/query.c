@@ -13,6 +13,7 @@
  * returns, so the answers must fit the receive buffer of a default socket.
  */
 #define BATCH_MAX 32u
+_Static_assert(BATCH_MAX * PFS_VF_SET_BYTES(1) <= PFS_TX_BYTES, "a batch fits");
 
 /* VF numbers: SR-IOV's NumVFs is 16 bits wide. */
 #define VF_NUMBERS 65536u
@@ -325,7 +326,6 @@ static int set_singly(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vf
 		for (; i < n && batch < BATCH_MAX; i++) {
 			if (!results[i])
 				continue;
-			/* BATCH_MAX of them fit. */
 			len += (size_t)pfs_vf_set_encode(pfs->tx + len, sizeof(pfs->tx) - len,
 							 ifindex, ++pfs->seq, &vfs[i], 1);
 			which[batch++] = i;

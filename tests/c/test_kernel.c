@@ -400,10 +400,6 @@ TEST(another_network_namespace_takes_a_privilege_and_ones_own_takes_none)
 	int status, fd;
 	pid_t child;
 
-	if (getuid()) {
-		test_skip("needs root to give it up");
-		return;
-	}
 	if (!netns_fresh())
 		return;
 	fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -412,8 +408,10 @@ TEST(another_network_namespace_takes_a_privilege_and_ones_own_takes_none)
 	child = fork();
 	if (!child) {
 		struct pfs *pfs;
-		int ret = setgid(65534) || setuid(65534);
+		int ret = 0;
 
+		if (setgid(65534) || setuid(65534))
+			_exit(77);
 		ret |= (pfs_open(&pfs, &options) != -EPERM) << 1;
 		ret |= (pfs_open(&pfs, NULL) != 0) << 2;
 		ret |= (pfs_link_get(pfs, 1, NULL, NULL, NULL, 0) != 0) << 3;
@@ -421,7 +419,10 @@ TEST(another_network_namespace_takes_a_privilege_and_ones_own_takes_none)
 		_exit(ret);
 	}
 	CHECK_EQ(waitpid(child, &status, 0), child);
-	CHECK_EQ(status, 0);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		test_skip("needs privileges to give up");
+	else
+		CHECK_EQ(status, 0);
 	close(fd);
 }
 
