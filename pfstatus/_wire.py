@@ -6,7 +6,6 @@ One ``Wire`` is one ``struct pfs`` and some scratch memory: one thread at a time
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import struct
 from array import array
@@ -55,6 +54,8 @@ def _call_tap(tap: Any, direction: int, buf: Any, length: int) -> None:
     try:
         ffi.from_handle(tap)(_DIRECTIONS[direction], ffi.buffer(buf, length)[:] if length else b"")
     except Exception:
+        import logging  # noqa: PLC0415 - one program in a thousand has need of it here
+
         logging.getLogger("pfstatus").exception("the tap failed")
 
 
