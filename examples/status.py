@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import asdict
 from itertools import zip_longest
 
 import pfstatus
@@ -35,19 +34,6 @@ def row(pf: pfstatus.LinkStatus) -> tuple[str, ...]:
     )
 
 
-def as_json(pf: pfstatus.LinkStatus) -> dict[str, object]:
-    """Give one PF as plain values: states as words, port states as numbers."""
-    found = asdict(pf)
-    found["lacp"] |= {"status": str(pf.lacp.status), "reason": str(pf.lacp.reason)}
-    if pf.operstate is not None:
-        found["operstate"] = str(pf.operstate)
-    if pf.bond is not None:
-        found["bond"] |= {"mode": str(pf.bond.mode), "lacp_rate": str(pf.bond.lacp_rate)}
-    if pf.vfs is not None:
-        found["vfs"] = [{"vf": vf, "link_state": str(state)} for vf, state in pf.vfs]
-    return found
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("interfaces", nargs="*", metavar="INTERFACE")
@@ -63,7 +49,7 @@ def main() -> int:
                 print(f"status: {exc}", file=sys.stderr)
                 status = 2
     if args.json:
-        print(json.dumps([as_json(pf) for pf in found], indent=2))
+        print(json.dumps([pf.to_dict() for pf in found], indent=2))
     elif found:
         table = [COLUMNS, *map(row, found)]
         widths = [max(map(len, column)) for column in zip_longest(*table)]

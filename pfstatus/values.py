@@ -1,10 +1,15 @@
-"""What the kernel says, as values: frozen, hashable, picklable, and ignorant of any I/O."""
+"""What the kernel says, as values: frozen, hashable, picklable, and ignorant of any I/O.
+
+``to_dict()`` gives plain values for JSON: the words of ``str()`` for what has a word, a number
+for what has none yet, null for what the kernel did not say. docs/status.schema.json describes
+it; keys and words stay, new ones may be added.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class LinkState(IntEnum):
@@ -58,6 +63,11 @@ class LacpState(IntFlag):
     """No partner was heard: its values are administrative defaults."""
     EXPIRED = 0x80
     """LACPDUs stopped."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values: the octet, and the names of its bits from the lowest on."""
+        flags = [str(bit.name).lower() for bit in LacpState if bit in self]
+        return {"value": self.value, "flags": flags}
 
 
 class BondMode(IntEnum):
@@ -161,6 +171,17 @@ class Lacp:
             return str(self.status)
         return f"{self.status} ({self.reason})"
 
+    def __repr__(self) -> str:
+        return f"<pfstatus.Lacp {self}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "status": str(self.status),
+            "reason": str(self.reason),
+            "sentence": self.sentence,
+        }
+
 
 class Vf(NamedTuple):
     """One virtual function of a PF."""
@@ -169,6 +190,19 @@ class Vf(NamedTuple):
     """Its number, from 0."""
     link_state: LinkState
     """What it is told about the cable."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {"vf": self.vf, "link_state": str(self.link_state)}
+
+
+def _word(value: IntEnum | int | None) -> str | int | None:
+    """An enum's word; a number that has none stays one."""
+    return str(value) if isinstance(value, IntEnum) else value
+
+
+def _dict(value: LacpState | Bond | None) -> dict[str, Any] | None:
+    return None if value is None else value.to_dict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +231,25 @@ class Bond:
     """The switch's operational key."""
     partner_mac: str | None
     """The switch's system identifier, "aa:bb:cc:dd:ee:ff"."""
+
+    def __repr__(self) -> str:
+        return f"<pfstatus.Bond {self.name} ifindex={self.ifindex} mode={_word(self.mode)}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "ifindex": self.ifindex,
+            "name": self.name,
+            "mode": _word(self.mode),
+            "lacp_rate": _word(self.lacp_rate),
+            "miimon": self.miimon,
+            "min_links": self.min_links,
+            "aggregator_id": self.aggregator_id,
+            "num_ports": self.num_ports,
+            "actor_key": self.actor_key,
+            "partner_key": self.partner_key,
+            "partner_mac": self.partner_mac,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +288,37 @@ class LinkStatus:
 
     def __str__(self) -> str:
         return f"{self.name}: LACP {self.lacp}"
+
+    def __repr__(self) -> str:
+        said = {
+            "ifindex": self.ifindex,
+            "operstate": _word(self.operstate),
+            "bond": self.bond.name if self.bond else None,
+            "actor": None if self.actor is None else f"{self.actor:#04x}",
+            "partner": None if self.partner is None else f"{self.partner:#04x}",
+            "num_vfs": self.num_vfs,
+        }
+        rest = "".join(f" {key}={value}" for key, value in said.items() if value is not None)
+        return f"<pfstatus.LinkStatus {self}{rest}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "name": self.name,
+            "lacp": self.lacp.to_dict(),
+            "ifname": self.ifname,
+            "ifindex": self.ifindex,
+            "operstate": _word(self.operstate),
+            "master": self.master,
+            "master_kind": self.master_kind,
+            "bond": _dict(self.bond),
+            "active": self.active,
+            "aggregator_id": self.aggregator_id,
+            "actor": _dict(self.actor),
+            "partner": _dict(self.partner),
+            "num_vfs": self.num_vfs,
+            "vfs": None if self.vfs is None else [vf.to_dict() for vf in self.vfs],
+        }
 
 
 class VfResult(NamedTuple):
@@ -297,3 +381,15 @@ class Change:
     def __str__(self) -> str:
         was = f"{self.old.lacp} -> " if self.old else ""
         return f"{self.name}: LACP {was}{self.new.lacp} [{self.cause}]"
+
+    def __repr__(self) -> str:
+        return f"<pfstatus.Change {self}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values; ``old`` is null for the first one of a PF."""
+        return {
+            "name": self.name,
+            "cause": str(self.cause),
+            "old": None if self.old is None else self.old.to_dict(),
+            "new": self.new.to_dict(),
+        }

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import pickle
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from pfstatus import (
@@ -29,6 +31,9 @@ from pfstatus import (
 from pfstatus._core import ffi, lib
 
 HEADER = Path(__file__).parent.parent / "csrc" / "pfstatus.h"
+SCHEMA = json.loads(
+    (Path(__file__).parent.parent / "docs" / "status.schema.json").read_text(encoding="utf-8")
+)
 UAPI = Path("/usr/include/linux")
 
 UP = Lacp(LacpStatus.UP, LacpReason.UP, "LACP is up.")
@@ -53,6 +58,17 @@ PF = LinkStatus(
     num_vfs=1,
     vfs=(Vf(0, LinkState.AUTO),),
 )
+NOWHERE = LinkStatus("ens5f0", ABSENT)
+OCTET_3F = {
+    "value": 0x3F,
+    "flags": [
+        *("activity", "timeout", "aggregation", "synchronization"),
+        *("collecting", "distributing"),
+    ],
+}
+UNSAID = {
+    field.name: None for field in dataclasses.fields(Bond) if field.name not in {"ifindex", "name"}
+}
 VALUES = [
     *(LinkState.AUTO, LacpState.EXPIRED, BondMode.ACTIVE_BACKUP, LacpRate.SLOW, OperState.UP),
     *(LacpStatus.DOWN, LacpReason.NO_BOND, Cause.RESYNC),
@@ -190,3 +206,154 @@ def test_link_state_refuses_what_is_none(value):
 def test_vf_result_carries_an_error():
     result = VfResult(3, LinkState.DISABLE, Error(16, "ens5f0"))
     assert pickle.loads(pickle.dumps(result)).error.errno == 16
+
+
+# ---- As plain values
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (UP, "<pfstatus.Lacp up>"),
+        (BOND, "<pfstatus.Bond bond0 ifindex=7 mode=802.3ad>"),
+        (
+            PF,
+            "<pfstatus.LinkStatus ens5f0: LACP up ifindex=3 operstate=up bond=bond0 actor=0x3f "
+            "partner=0x3f num_vfs=1>",
+        ),
+        (NOWHERE, "<pfstatus.LinkStatus ens5f0: LACP unknown (absent)>"),
+        (
+            Change(PF, NOWHERE, Cause.EVENT),
+            "<pfstatus.Change ens5f0: LACP up -> unknown (absent) [event]>",
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+)
+def test_repr_is_short_and_says_what_is_known(value, text):
+    assert repr(value) == text
+
+
+def test_link_status_as_plain_values():
+    assert PF.to_dict() == {
+        "name": "ens5f0",
+        "lacp": {"status": "up", "reason": "up", "sentence": "LACP is up."},
+        "ifname": "ens5f0",
+        "ifindex": 3,
+        "operstate": "up",
+        "master": 7,
+        "master_kind": "bond",
+        "bond": {
+            "ifindex": 7,
+            "name": "bond0",
+            "mode": "802.3ad",
+            "lacp_rate": "fast",
+            "miimon": 100,
+            "min_links": 0,
+            "aggregator_id": 1,
+            "num_ports": 1,
+            "actor_key": 15,
+            "partner_key": 3,
+            "partner_mac": "02:00:00:00:00:01",
+        },
+        "active": True,
+        "aggregator_id": 1,
+        "actor": OCTET_3F,
+        "partner": OCTET_3F,
+        "num_vfs": 1,
+        "vfs": [{"vf": 0, "link_state": "auto"}],
+    }
+
+
+def test_change_as_plain_values():
+    assert Change(None, PF, Cause.START).to_dict() == {
+        "name": "ens5f0",
+        "cause": "start",
+        "old": None,
+        "new": PF.to_dict(),
+    }
+
+
+def test_values_without_a_word_are_numbers():
+    bond = dataclasses.replace(BOND, mode=9)
+    found = dataclasses.replace(PF, operstate=77, bond=bond).to_dict()
+    assert (found["operstate"], found["bond"]["mode"]) == (77, 9)
+    jsonschema.validate(found, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("octet", "flags"),
+    [
+        (0, []),
+        (0x47, ["activity", "timeout", "aggregation", "defaulted"]),
+        (0xFF, [state.name.lower() for state in LacpState]),
+    ],
+    ids=["none", "defaulted", "all"],
+)
+def test_port_state_is_its_octet_and_its_flags(octet, flags):
+    assert LacpState(octet).to_dict() == {"value": octet, "flags": flags}
+
+
+def schema_of(name) -> dict:
+    return SCHEMA["$defs"][name]
+
+
+def test_schema_is_one():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        PF,
+        NOWHERE,
+        dataclasses.replace(PF, bond=dataclasses.replace(BOND, **UNSAID), vfs=None),
+        Change(None, PF, Cause.START),
+        Change(PF, NOWHERE, Cause.EVENT),
+    ],
+    ids=repr,
+)
+def test_json_is_as_the_schema_says(value):
+    found = json.loads(json.dumps(value.to_dict()))
+    assert found == value.to_dict(), "JSON keeps all of it"
+    jsonschema.validate(found, SCHEMA)
+    jsonschema.validate([found], SCHEMA)
+    found.pop("name")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(found, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (PF, "link_status"),
+        (BOND, "bond"),
+        (UP, "lacp"),
+        (LacpState(0), "port_state"),
+        (Vf(0, LinkState.AUTO), "vf"),
+        (Change(None, PF, Cause.START), "change"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_schema_describes_each_key_and_no_other(value, name):
+    described = schema_of(name)
+    assert list(value.to_dict()) == list(described["properties"]) == described["required"]
+    assert all("description" in key or "$ref" in key for key in described["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("enum", "name", "key"),
+    [
+        (LacpStatus, "lacp", "status"),
+        (LacpReason, "lacp", "reason"),
+        (LinkState, "vf", "link_state"),
+        (Cause, "change", "cause"),
+        (LacpRate, "bond", "lacp_rate"),
+        (BondMode, "bond", "mode"),
+        (OperState, "link_status", "operstate"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_schema_knows_each_word(enum, name, key):
+    described = schema_of(name)["properties"][key]
+    words = (described.get("anyOf") or [described])[0]["enum"]
+    assert [word for word in words if word is not None] == [str(member) for member in enum]
