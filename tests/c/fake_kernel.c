@@ -130,6 +130,8 @@ static void dump(struct fake_kernel *fake, const struct nlmsghdr *request)
 		pf.ifindex = i + 1;
 		message_pf(&fake->out, RTM_NEWLINK, request->nlmsg_seq, &pf, false);
 		memcpy(fake->out.buf + start + 6, &flags, sizeof(flags));
+		/* One mark in all must do. */
+		flags = NLM_F_MULTI;
 		if (fake->dump_malformed && i == 1)
 			fake->out.buf[start + 32] = 3;
 		/* A port of a bridge, and a few datagrams. */
