@@ -4,6 +4,7 @@
 #   make demo     the main job, live, on a real kernel in a virtual machine
 #   make test     every test there is: lint, types, C, Python, network namespace, lab
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
+#   make lab-matrix  the same on each kernel series that the archive offers
 #   make bench    figures, side by side with peers
 #   make fuzz     the fuzzers, until Ctrl-C
 
@@ -12,7 +13,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 
-.PHONY: demo test lint test-c test-python lab bench fuzz clean setup-build setup-lab setup-test setup-bench
+.PHONY: demo test lint test-c test-python lab lab-matrix bench fuzz clean setup-build setup-lab setup-test setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -29,7 +30,7 @@ lint: setup-test
 	$(VENV)/mypy examples
 
 test-c: setup-test
-	tests/c/run.sh
+	PATH="$(CURDIR)/$(VENV):$$PATH" tests/c/run.sh
 
 # The kernel of this machine, in network namespaces, is one of the rings: root, or a user namespace.
 test-python: setup-test
@@ -38,6 +39,13 @@ test-python: setup-test
 lab: setup-lab
 	$(LAB) --timeout 1200 --results results/lab -- \
 		$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
+
+# Every kernel series that the distribution's archive offers with headers, the lab's tests on each.
+lab-matrix: setup-lab
+	for kernel in $$($(LAB) --list); do \
+		$(LAB) --kernel $$kernel --timeout 1500 -- \
+			$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
+	done
 
 bench: setup-bench build/bench/netlink
 	$(LAB) --timeout 900 --results results/bench -- sh -c '\
@@ -49,7 +57,7 @@ build/bench/netlink: tests/bench/netlink.c $(wildcard csrc/*)
 		$$(pkg-config --cflags --libs libnl-3.0 libnl-route-3.0) -lpthread
 
 fuzz: setup-test
-	tests/fuzz/run.sh
+	PATH="$(CURDIR)/$(VENV):$$PATH" tests/fuzz/run.sh
 
 setup-build:
 	@tests/setup.sh build

@@ -29,7 +29,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
         case $what in
         build) ;;
         lab) "$PYTHON" tests/lab/vm.py --requirements ;;
-        test) echo clang abigail-tools libcap2-bin util-linux ;;
+        test) echo g++ clang abigail-tools libcap2-bin util-linux ;;
         bench) echo libnl-route-3-dev ;;
         *) die "unknown word: $what" ;;
         esac
@@ -38,22 +38,29 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 
 installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
 
+sudo=()
+as_root() {
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || die "neither root nor sudo; have somebody run: $*"
+        sudo=(sudo)
+    fi
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "$@"
+}
+
+update() {
+    as_root apt-get -qq update || say "apt-get update failed; trying with what is known"
+}
+
 install_packages() {
-    local name missing=() sudo=()
+    local name missing=()
     for name in "$@"; do
         installed "$name" || missing+=("$name")
     done
     [ ${#missing[@]} -eq 0 ] && return
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null ||
-            die "neither root nor sudo; have somebody run: apt-get install ${missing[*]}"
-        sudo=(sudo)
-    fi
     say "installing ${missing[*]}"
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq update ||
-        say "apt-get update failed; trying with what is known"
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 \
-        install -y --no-install-recommends "${missing[@]}" >/dev/null </dev/null
+    update
+    as_root apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends \
+        "${missing[@]}" >/dev/null </dev/null
 }
 
 wanted=$(packages "$@")
@@ -66,6 +73,11 @@ case " $ID ${ID_LIKE:-} " in
     if [[ " $* " == *" test "* ]]; then
         # The runtime of the fuzzer carries the compiler's version in its name.
         install_packages "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+    fi
+    if [[ " $* " == *" lab "* ]] && ! "$PYTHON" tests/lab/vm.py --prepare; then
+        say "that may be an old list of packages: updating it"
+        update
+        "$PYTHON" tests/lab/vm.py --prepare
     fi
     ;;
 *)

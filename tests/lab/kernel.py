@@ -67,18 +67,26 @@ def resolve(spec: str | None) -> str:
                         return found[1]
         raise LabError("apt knows no linux-image-amd64 or linux-image-generic: run apt-get update")
 
-    headers = _packages_named("linux-headers-")
     releases = [
-        found[1]
-        for package in _packages_named(f"linux-image-{spec}")
-        if (found := _IMAGE.fullmatch(package))
-        and not _UNWANTED.search(package)
-        and re.match(re.escape(spec) + r"(?!\d)", found[1])
-        and f"linux-headers-{found[1]}" in headers
+        release for release in _releases() if re.match(re.escape(spec) + r"(?!\d)", release)
     ]
     if not releases:
         raise LabError(f"apt knows no kernel image and headers of version {spec}")
     return max(releases, key=_numbers)
+
+
+def _releases() -> Iterator[str]:
+    """All releases of which apt knows image and headers."""
+    headers = _packages_named("linux-headers-")
+    for package in _packages_named("linux-image-"):
+        found = _IMAGE.fullmatch(package)
+        if found and not _UNWANTED.search(package) and f"linux-headers-{found[1]}" in headers:
+            yield found[1]
+
+
+def series() -> list[str]:
+    """The series that `resolve()` can choose from, such as 6.1 and 6.12, oldest first."""
+    return sorted({".".join(release.split(".")[:2]) for release in _releases()}, key=_numbers)
 
 
 def _packages(release: str) -> Iterator[str]:

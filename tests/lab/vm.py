@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import initramfs
-from kernel import CACHE, Kernel, LabError, resolve
+from kernel import CACHE, Kernel, LabError, resolve, series
 
 TIMED_OUT = 124
 LAB_FAILED = 125
@@ -273,6 +273,8 @@ def choose_accel(wanted: str, kernel: Kernel) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--requirements", action="store_true", help="print the packages needed")
+    parser.add_argument("--list", action="store_true", help="print the kernel series to be had")
+    parser.add_argument("--prepare", action="store_true", help="have the kernel ready, no more")
     parser.add_argument("--kernel", metavar="VERSION", help="a version prefix, such as 6.12")
     parser.add_argument("--timeout", type=float, default=600, help="seconds")
     parser.add_argument("--cpus", type=int, default=2)
@@ -284,13 +286,18 @@ def main() -> int:
     if options.requirements:
         print(*sorted({*REQUIREMENTS.values(), "libelf-dev"}), sep="\n")
         return 0
-    if not options.command:
+    if options.list:
+        print(*series())
+        return 0
+    if not options.command and not options.prepare:
         parser.error("no COMMAND to run")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         check_requirements()
         kernel = Kernel(resolve(options.kernel))
         kernel.prepare(say)
+        if options.prepare:
+            return 0
         if options.results:
             options.results.mkdir(parents=True, exist_ok=True)
         machine = Machine(
