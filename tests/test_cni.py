@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -165,6 +166,15 @@ def test_add_leaves_a_vf_that_somebody_else_has_set(node, state):
 def test_add_hands_the_result_through_in_each_version(node, version):
     result = RESULT | {"cniVersion": version}
     assert node.ok("ADD", cniVersion=version, prevResult=result) == result
+
+
+@pytest.mark.parametrize("state", [AUTO, DISABLE], ids=str)
+def test_add_leaves_the_vf_alone_if_lacp_came_back_while_it_asked(node, state):
+    node.pf.lacp_expire()
+    node.kernel.set_vf(node.pf, 1, state)
+    node.kernel.on_request = lambda request: node.pf.lacp_up() if request == "get-vfs" else None
+    node.ok("ADD")
+    assert (node.kernel.writes, node.records()) == ([], [])
 
 
 NO_INTERFACE = RESULT | {"interfaces": []}
@@ -379,6 +389,16 @@ def test_add_killed_before_it_set_leaves_what_del_clears(node, monkeypatch):
     assert (node.kernel.writes, node.records()) == ([], [])
 
 
+def test_half_written_record_is_none_and_no_hindrance(node):
+    node.pf.lacp_expire()
+    node.ok("ADD")
+    record = node.data / VF.format(1)
+    record.with_name(f".{record.name}").write_bytes(record.read_bytes())
+    node.ok("DEL")
+    node.ok("GC", **attachments())
+    assert sorted(path.name for path in node.data.iterdir()) == [f".{record.name}", ".lock"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"boot_id": 1}', "null"], ids=repr)
 def test_broken_record_is_none(node, text):
     node.pf.lacp_expire()
@@ -420,6 +440,14 @@ def test_gc_releases_what_no_valid_attachment_owns(node):
     node.ok("GC", **attachments(("c1", "net1"), ("c2", "net9"), ("c9", "net1")))
     assert [node.pf.vfs[vf] for vf in (1, 2, 3)] == [DISABLE, AUTO, AUTO]
     assert node.records() == [VF.format(1)]
+
+
+@pytest.mark.parametrize("vf", [1, 2, 3])
+def test_gc_goes_on_past_a_vf_that_fails_and_tells_of_it(node, vf):
+    add_three(node)
+    node.pf.vf_errors[vf] = (errno.EBUSY, 1)
+    assert node.error("GC", **attachments())[0] == 11
+    assert node.records() == [VF.format(vf)]
 
 
 def test_gc_of_another_network_releases_nothing(node):
@@ -504,6 +532,8 @@ def test_switchdev_representors_beside_the_pf_are_a_failure(node):
         ({"prevResult": VFIO, "deviceID": 7}, 7),
         ({"prevResult": VFIO, "deviceID": "../../net/ens5f0"}, 100),
         ({"prevResult": VFIO, "deviceID": ".."}, 100),
+        ({"prevResult": VFIO, "deviceID": f"/{VF.format(1)}"}, 100),
+        ({"prevResult": VFIO, "deviceID": f"x/{VF.format(1)}"}, 100),
         ({"prevResult": VFIO, "deviceID": PF}, 100),
         ({"prevResult": VFIO, "deviceID": "0000:ff:00.0"}, 100),
         ({"container": ""}, 4),
@@ -626,3 +656,69 @@ def test_status_without_cap_net_admin_is_50(tmp_path):
     said = json.loads(ran.stdout)
     assert (ran.returncode, said["code"]) == (1, 50)
     assert "CAP_NET_ADMIN" in said["msg"]
+
+
+# ---- docs/cni.md
+
+
+def block(language):
+    """The code block of this language in docs/cni.md, of which there is one."""
+    text = (PLUGIN.parents[2] / "docs" / "cni.md").read_text()
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return found
+
+
+@pytest.mark.parametrize("vf", [0, 7])
+def test_core_in_python_disables_that_vf_and_says_so(kernel, vf):
+    scope = {}
+    exec(compile(block("python"), "docs/cni.md", "exec"), scope)
+    core = scope["disable_if_lacp_is_down"]
+    pf = kernel.add_pf("ens5f0", vfs=8)
+    kernel.add_bond("bond0", pf)
+    with kernel.session(events=False) as session:
+        assert core(session, "ens5f0", vf) is False
+        assert kernel.requests["get-vfs"] == 0
+        pf.lacp_expire()
+        assert core(session, "ens5f0", vf) is True
+        assert core(session, "ens5f0", vf) is False
+        assert [vf for vf, state in pf.vfs.items() if state is DISABLE] == [vf]
+        pf.vfs[vf] = AUTO
+        pf.supported = False
+        with pytest.raises(OSError, match="ens5f0"):
+            core(session, "ens5f0", vf)
+
+
+def test_core_in_c_compiles_without_a_warning():
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("no C compiler here")
+    flags = "-xc -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Werror -fsyntax-only -I"
+    header = PLUGIN.parents[2] / "csrc"
+    argv = [compiler, *flags.split(), str(header), "-"]
+    ran = subprocess.run(argv, input=block("c"), capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_core_in_go_calls_what_the_header_declares():
+    header = (PLUGIN.parents[2] / "csrc" / "pfstatus.h").read_text()
+    names = set(re.findall(r"\bC\.(pfs_\w+)", block("go")))
+    assert names == {name for name in names if f"{name}(" in header} != set()
+
+
+def test_configuration_in_the_docs_chains_the_plugin_last():
+    config = json.loads(block("json"))
+    assert config["cniVersion"] in load_plugin().VERSIONS
+    assert config["plugins"][-1] == {"type": PLUGIN.name}
+
+
+def test_plugin_installed_as_the_docs_say_runs_by_its_own_first_line(tmp_path):
+    (command,) = re.findall(r"^sed '(.+)' (?:\S+) >", block("sh"), re.MULTILINE)
+    script = command.replace("/opt/pfstatus/bin/python", sys.executable)
+    installed = tmp_path / "pfstatus-cni"
+    done = subprocess.run(["sed", script, str(PLUGIN)], capture_output=True, check=True)
+    installed.write_bytes(done.stdout)
+    installed.chmod(0o755)
+    ran = subprocess.run(
+        [str(installed)], env={"CNI_COMMAND": "VERSION"}, capture_output=True, check=True
+    )
+    assert json.loads(ran.stdout)["supportedVersions"]

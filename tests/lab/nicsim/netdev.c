@@ -229,7 +229,16 @@ static int nicsim_get_link_ksettings(struct net_device *netdev,
 	return 0;
 }
 
+/* By bus_info a CNI finds the device of a VF that is in a pod. */
+static void nicsim_get_drvinfo(struct net_device *netdev, struct ethtool_drvinfo *info)
+{
+	strscpy(info->driver, KBUILD_MODNAME, sizeof(info->driver));
+	if (netdev->dev.parent)	/* the switch port has none */
+		strscpy(info->bus_info, dev_name(netdev->dev.parent), sizeof(info->bus_info));
+}
+
 static const struct ethtool_ops nicsim_ethtool_ops = {
+	.get_drvinfo = nicsim_get_drvinfo,
 	.get_link = ethtool_op_get_link,
 	.get_link_ksettings = nicsim_get_link_ksettings,
 };
