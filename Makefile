@@ -24,10 +24,10 @@ test: setup-test lint test-c test-python lab
 	@echo "make test: all rings passed"
 
 lint: setup-test
-	$(VENV)/ruff check
+	$(VENV)/ruff check . examples/cni/pfstatus-cni
 	$(VENV)/ruff format --check pfstatus tests
 	$(VENV)/mypy
-	$(VENV)/mypy examples
+	$(VENV)/mypy examples examples/cni/pfstatus-cni
 
 test-c: setup-test
 	PATH="$(CURDIR)/$(VENV):$$PATH" tests/c/run.sh
