@@ -36,16 +36,20 @@ test-c: setup-test
 test-python: setup-test
 	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench -q
 
-lab: setup-lab
+lab: setup-lab build/lab/relay build/lab/status
 	$(LAB) --timeout 1200 --results results/lab -- \
 		$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
 # Every kernel series that the distribution's archive offers with headers, the lab's tests on each.
-lab-matrix: setup-lab
+lab-matrix: setup-lab build/lab/relay build/lab/status
 	for kernel in $$($(LAB) --list); do \
 		$(LAB) --kernel $$kernel --timeout 1500 -- \
 			$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
 	done
+
+build/lab/%: examples/%.c $(wildcard csrc/*)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Icsrc -o $@ $< csrc/*.c $$(pkg-config --cflags --libs libnl-3.0) -lpthread
 
 bench: setup-bench build/bench/netlink
 	$(LAB) --timeout 900 --results results/bench -- sh -c '\
