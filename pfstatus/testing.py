@@ -17,6 +17,8 @@ nothing. An agent that embeds pfstatus is tested with it like this::
                 relay.turn(timeout=1)
                 assert set(pf.vfs.values()) == {LinkState.DISABLE}
 
+``replay(path)`` is another such kernel: a recording that ``pfstatus capture`` made elsewhere.
+
 It shares no code with the C core: what the two understand of the format, they understand
 independently. Nor does it judge whether LACP is up.
 
@@ -42,6 +44,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
+from pfstatus.replay import replay as replay  # noqa: PLC0414 - exported
 from pfstatus.session import Session
 from pfstatus.values import BondMode, LacpRate, LacpState, LinkState, OperState
 

@@ -17,6 +17,7 @@ MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if path.stem != "__in
 LAYERS = {  # each may import those of smaller numbers
     "errors": 0,
     "values": 1,
+    "pcapng": 2,
     "_core": 1,
     "_wire": 2,
     "session": 3,
@@ -24,7 +25,11 @@ LAYERS = {  # each may import those of smaller numbers
     "ledger": 4,
     "policy": 4,
     "report": 4,
+    "replay": 4,
     "relay": 5,
+    "observer": 5,
+    "wait": 5,
+    "aio": 6,
     "testing": 5,
 }
 
@@ -69,6 +74,15 @@ def test_package_needs_cffi_alone():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     foreign = set(ran.stdout.split()) - set(sys.stdlib_module_names)
     assert foreign <= {"pfstatus", "_cffi_backend"}
+
+
+def test_package_leaves_asyncio_to_those_who_use_it():
+    code = (
+        "import pfstatus, sys; before = 'asyncio' in sys.modules; pfstatus.AsyncMonitor;"
+        "print(before, 'asyncio' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "True"]
 
 
 def test_everything_public_is_listed():
