@@ -101,7 +101,7 @@ state=$(cat pyproject.toml CMakeLists.txt csrc/*.[ch] pfstatus/*.h "$0" | sha256
 if [ "$(cat .venv/.state 2>/dev/null)" != "$state" ]; then
     say "building pfstatus into .venv"
     .venv/bin/python -m pip --disable-pip-version-check install -q \
-        'scikit-build-core>=1.0' 'setuptools-scm>=8.1' 'cffi>=2.1' 'cmake>=3.26' ninja
+        'scikit-build-core>=1.1' 'setuptools-scm>=8.1' 'cffi>=2.1' 'cmake>=3.26' ninja
     .venv/bin/python -m pip --disable-pip-version-check install -q --no-build-isolation -e '.[test,bench]'
     printf '%s\n' "$state" >.venv/.state
 fi
