@@ -71,7 +71,7 @@ def test_package_needs_cffi_alone():
         "import sys; before = set(sys.modules); import pfstatus;"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-Pc", code], capture_output=True, text=True, check=True)
     foreign = set(ran.stdout.split()) - set(sys.stdlib_module_names)
     assert foreign <= {"pfstatus", "_cffi_backend"}
 
@@ -81,7 +81,7 @@ def test_package_leaves_asyncio_to_those_who_use_it():
         "import pfstatus, sys; before = 'asyncio' in sys.modules; pfstatus.AsyncMonitor;"
         "print(before, 'asyncio' in sys.modules)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-Pc", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", "True"]
 
 

@@ -165,7 +165,7 @@ def without_capabilities(code: str, netns: Netns) -> list[str]:
     fd = os.open(netns.path, os.O_RDONLY)
     try:
         ran = subprocess.run(
-            ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-c", code],
+            ["setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-Pc", code],
             capture_output=True,
             text=True,
             check=True,
