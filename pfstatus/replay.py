@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _SLACK = 0.05
 """Seconds by which a question may come earlier, or later, than it was recorded."""
+_PATIENCE = 1.0
+"""Seconds by which it may be late where a setting was recorded that did not come yet: what was
+read after that would tell of its effect."""
 _NLMSG_ERROR = 2
 _RTM_NEWLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 18, 19
 _F_DUMP, _F_CAPPED, _F_ACK_TLVS = 0x300, 0x100, 0x200
@@ -166,6 +169,7 @@ class _Recording:
 
     def __init__(self, packets: Iterator[Packet]) -> None:
         self.events: list[tuple[float, bytes]] = []
+        self.settings: list[float] = []
         self.answers: defaultdict[Question, list[_Answer]] = defaultdict(list)
         begin = None
         asked: dict[int, _Answer] = {}
@@ -185,6 +189,8 @@ class _Recording:
             msg = "nothing was recorded"
             raise ValueError(msg)
         for answer in asked.values():
+            if answer.request.kind == _RTM_SETLINK and _vf_questions(answer.request):
+                self.settings.append(answer.at)
             for question in _also_answers(answer) if answer.messages else ():
                 self.answers[question].append(answer)
         self._accept(asked.values())
@@ -210,6 +216,7 @@ class _Player:
         self._request = request
         self._event = event
         self._given: dict[Question, int] = {}  # which of its answers a question got last
+        self._set_until = -1.0  # the recorded time of the last setting that came
         self._next_event = 0
         self._began = 0.0
 
@@ -264,6 +271,8 @@ class _Player:
             return
         answers = [self._choose(question) for question in questions]
         answer = next((one for one in answers if one.refuses()), answers[-1])
+        if request.kind == _RTM_SETLINK:
+            self._set_until = max(self._set_until, answer.at)
         self._tell(answer.at)  # what was told before this was asked
         for message in answer.messages:
             self._request.send(message.packed(request.seq))
@@ -276,7 +285,9 @@ class _Player:
         which = given + 1
         if which == len(answers) or (given >= 0 and answers[which].at > now + slack):
             return answers[given]
-        while which + 1 < len(answers) and answers[which + 1].at <= now - slack:
+        awaited = next((at for at in self._recording.settings if at > self._set_until), now)
+        late = max(now - _PATIENCE * max(1.0, self._speed), min(now - slack, awaited))
+        while which + 1 < len(answers) and answers[which + 1].at <= late:
             which += 1
         self._given[question] = which
         return answers[which]

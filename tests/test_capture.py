@@ -162,8 +162,8 @@ def changes(session, count) -> list[tuple[Cause, LacpReason]]:
     """What a monitor tells."""
     told = []
     with Monitor("ens5f0", session=session) as monitor:
-        while len(told) < count:
-            told += [(change.cause, change.new.lacp.reason) for change in monitor.poll(5)]
+        while len(told) < count and (polled := monitor.poll(5)):
+            told += [(change.cause, change.new.lacp.reason) for change in polled]
     return told
 
 
@@ -187,9 +187,11 @@ def relayed(session, begun) -> list[tuple[str, int | None, str | None]]:
     with Relay("ens5f0", session=session, report=reports.extend) as relay:
         relay.turn(0)
         begun()
-        while ("vf link state was set", 5, None) not in said:
-            relay.turn(5)
+        for _ in range(100):
+            relay.turn(1)
             said = [(r.message, r.fields.get("id"), r.fields.get("error")) for r in reports]
+            if ("vf link state was set", 5, None) in said:
+                break
     return said
 
 
