@@ -5,6 +5,7 @@
 #   make test     every test there is: lint, types, C, Python, network namespace, lab
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
 #   make lab-matrix  the same on each kernel series that the archive offers
+#   make docs     the documentation, into build/docs
 #   make bench    figures, side by side with peers
 #   make fuzz     the fuzzers, until Ctrl-C
 
@@ -13,7 +14,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 
-.PHONY: demo test lint test-c test-python lab lab-matrix bench fuzz clean setup-build setup-lab setup-test setup-bench
+.PHONY: demo test lint test-c test-python lab lab-matrix docs bench fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -51,6 +52,10 @@ build/lab/%: examples/%.c $(wildcard csrc/*)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Icsrc -o $@ $< csrc/*.c $$(pkg-config --cflags --libs libnl-3.0) -lpthread
 
+docs: setup-docs
+	$(VENV)/python -m sphinx -q -W --keep-going docs build/docs
+	@echo "make docs: build/docs/index.html"
+
 bench: setup-bench build/bench/netlink
 	$(LAB) --timeout 900 --results results/bench -- sh -c '\
 		$(VENV)/python tests/bench/netlink.py && $(VENV)/python tests/bench/reaction.py'
@@ -68,7 +73,9 @@ setup-build:
 setup-lab:
 	@tests/setup.sh build lab
 setup-test:
-	@tests/setup.sh build lab test
+	@tests/setup.sh build lab test docs
+setup-docs:
+	@tests/setup.sh build docs
 setup-bench:
 	@tests/setup.sh build lab bench
 

@@ -3,7 +3,7 @@
 # Brings a machine to where pfstatus builds and its tests run: system packages, and a virtual
 # environment in .venv with pfstatus itself. Says what it does; does nothing twice.
 #
-#   tests/setup.sh [build] [lab] [test] [bench]     what for: each adds packages to the one before
+#   tests/setup.sh [build] [lab] [test] [docs] [bench]     what for: each adds packages to the one before
 #
 # $PYTHON names the interpreter (python3).
 set -euo pipefail
@@ -27,7 +27,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
         echo python3-dev
     for what in "$@"; do
         case $what in
-        build) ;;
+        build | docs) ;;
         lab) "$PYTHON" tests/lab/vm.py --requirements ;;
         test) echo g++ clang abigail-tools libcap2-bin util-linux ;;
         bench) echo libnl-route-3-dev ;;
@@ -104,4 +104,13 @@ if [ "$(cat .venv/.state 2>/dev/null)" != "$state" ]; then
         'scikit-build-core>=1.1' 'setuptools-scm>=8.1' 'cffi>=2.1' 'cmake>=3.26' ninja
     .venv/bin/python -m pip --disable-pip-version-check install -q --no-build-isolation -e '.[test,bench]'
     printf '%s\n' "$state" >.venv/.state
+fi
+
+# The documentation's tools are pure Python, and for those alone who build it.
+if [[ " $* " == *" docs "* ]] && ! .venv/bin/python -c 'import furo, myst_parser' 2>/dev/null; then
+    say "installing the documentation's tools into .venv"
+    .venv/bin/python -c 'import tomllib
+with open("pyproject.toml", "rb") as project:
+    print(*tomllib.load(project)["project"]["optional-dependencies"]["docs"], sep="\n")' |
+        .venv/bin/python -m pip --disable-pip-version-check install -q -r /dev/stdin
 fi

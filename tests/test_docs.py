@@ -1,0 +1,375 @@
+"""The documentation: it builds, and whatever it shows in a block was run or checked here.
+
+A block of Python runs against a fake kernel with ens5f0 and ens5f1, each alone in its bond; those
+of a page share their names, as a reader who types them in would have it. One that would go on for
+ever sees LACP lost and found on ens5f0, and then Ctrl-C. A block of ``text`` is what the block
+before it prints. C is compiled, shell is parsed and its words are looked up, JSON and units are
+parsed.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import configparser
+import contextlib
+import doctest
+import io
+import json
+import os
+import queue
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import tomllib
+from pathlib import Path
+from textwrap import dedent
+from typing import NamedTuple
+
+import pytest
+
+import pfstatus
+from pfstatus.ledger import Ledger
+from pfstatus.session import Wire
+from pfstatus.testing import FakeKernel
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [*sorted(path.relative_to(ROOT) for path in DOCS.rglob("*.md")), Path("README.md")]
+MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "pfstatus").glob("*.py"))
+DIRECTIVES = {"{diagram}", "{literalinclude}", "{toctree}"}  # not code: Sphinx's own matter
+SHELL = {"sh", "console"}
+
+
+class Block(NamedTuple):
+    """Something that a reader may type, run or compare."""
+
+    place: str
+    language: str
+    code: str
+
+
+def blocks_of_page(path: Path) -> list[Block]:
+    """Each fenced block of a page, in order."""
+    found, fence, begun, lines = [], "", 0, []
+    for number, line in enumerate((ROOT / path).read_text().splitlines(), 1):
+        mark = re.match(r"\s*(```+)(.*)", line)
+        if not fence and mark:
+            fence, language, begun, lines = mark[1], mark[2].strip(), number, []
+        elif fence and line.strip() == fence:
+            code = dedent("\n".join(lines)) + "\n"
+            found.append(Block(f"{path}:{begun}", (language.split() or [""])[0], code))
+            fence = ""
+        else:
+            lines.append(line)
+    assert not fence, f"{path}:{begun}: a block without an end"
+    return found
+
+
+def blocks_of_module(path: Path) -> list[Block]:
+    """Each literal block of a module's public docstrings; one that names no language is Python."""
+    found = []
+    tree = ast.parse((ROOT / path).read_text())
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        text = ast.get_docstring(node) or ""
+        if getattr(node, "name", "").startswith("_"):
+            continue
+        for mark in re.finditer(
+            r"^( *)(?:\.\. code-block:: (\w+)|.*::)$\n((?:\n|\1 +.*\n?)+)", text, re.MULTILINE
+        ):
+            place = f"{path}:{getattr(node, 'name', 'module')}"
+            found.append(Block(place, mark[2] or "python", dedent(mark[3]).strip("\n") + "\n"))
+        assert ">>>" not in text, f"{path}: write a literal block"
+    return found
+
+
+def blocks(*languages: str) -> list[Block]:
+    everywhere = [block for path in PAGES for block in blocks_of_page(path)]
+    everywhere += [block for path in MODULES for block in blocks_of_module(path)]
+    return [block for block in everywhere if block.language in languages]
+
+
+def by_place(found: list[Block]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("block", found, ids=[block.place for block in found])
+
+
+# ---- Python
+
+
+class Stage:
+    """The node that the pages' programs see, and what happens to it while they run."""
+
+    QUIET = 0.3  # seconds without a question: the program waits for something to happen
+    PATIENCE = 10.0  # seconds for a program that asks nothing
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self.kernel = kernel
+        self.pf = kernel.add_pf("ens5f0", vfs=2)
+        kernel.add_bond("bond0", self.pf)
+        kernel.add_bond("bond1", kernel.add_pf("ens5f1", vfs=2))
+        self.asked: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.patient = True
+        self.output = io.StringIO()
+
+    def wire(self, *, fds: tuple[int, int] | None = None, tap=None, **options) -> Wire:
+        """What Session opens, on this kernel."""
+        if fds is not None:
+            return Wire(fds=fds, tap=tap, **options)
+        names = {"events", "timeout"}
+        session = self.kernel.session(tap=tap, **{k: options[k] for k in names & options.keys()})
+        wire = session._wire
+        del session._wire  # the session goes, what it opened stays
+        return wire
+
+    def _question(self, timeout: float) -> bool:
+        """Wait for the program's next question; False if none came in time."""
+        try:
+            if self.asked.get(timeout=timeout) == "end":
+                raise BlockEndedError
+        except queue.Empty:
+            return False
+        return True
+
+    def _happen(self) -> None:
+        """LACP is lost and found while the program waits for it; then somebody types Ctrl-C."""
+        with contextlib.suppress(BlockEndedError):
+            self.patient = self._question(self.PATIENCE)
+            while self._question(self.QUIET):
+                pass
+            self.pf.lacp_expire()
+            for _ in range(3):
+                self._question(self.QUIET)
+            self.pf.lacp_up()
+            while self._question(self.QUIET):
+                pass
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    def run(self, block: Block, names: dict[str, object]) -> str:
+        """Run a block. Returns what it printed."""
+        # A docstring may show the inside of an async function.
+        flags = 0 if block.place.startswith("docs") else ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code = compile(block.code, block.place, "exec", flags)
+        known = set(names)
+        begin = self.output.tell()
+        handler = signal.getsignal(signal.SIGTERM)
+        self.asked = queue.SimpleQueue()
+        self.kernel.on_request = self.asked.put
+        happenings = threading.Thread(target=self._happen)
+        happenings.start()
+        try:
+            with contextlib.redirect_stdout(self.output), contextlib.suppress(KeyboardInterrupt):
+                try:
+                    awaitable = eval(code, names)
+                    if awaitable:
+                        asyncio.run(awaitable)
+                finally:
+                    self.asked.put("end")
+                    happenings.join()
+        finally:
+            self.kernel.on_request = None
+            signal.signal(signal.SIGTERM, handler)
+        assert self.patient, f"{block.place} does not end, and asks nothing"
+        for name in names.keys() - known:
+            if name.startswith("test_"):
+                names[name]()
+        return self.output.getvalue()[begin:]
+
+
+class BlockEndedError(Exception):
+    """The program that was watched ended."""
+
+
+@pytest.fixture
+def stage(kernel: FakeKernel, monkeypatch, tmp_path) -> Stage:
+    stage = Stage(kernel)
+    monkeypatch.setattr("pfstatus.session.Wire", stage.wire)
+    # Records of disabled VFs go where they may.
+    monkeypatch.setattr("pfstatus.relay.Ledger", lambda path: Ledger(path and tmp_path / path.name))
+    return stage
+
+
+def matches(expected: str, got: str) -> bool:
+    """Whether a program printed what the page shows, "..." being anything."""
+    return doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS)
+
+
+def play(stage: Stage, page: list[Block], names: dict[str, object]) -> None:
+    for block, after in zip(page, [*page[1:], None], strict=False):
+        if block.language != "python":
+            continue
+        got = stage.run(block, names)
+        if after and after.language == "text":
+            assert matches(after.code, got), f"{after.place} shows, but the program printed:\n{got}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=str)
+def test_python_of_a_page_does_what_the_page_says(stage, path):
+    play(stage, blocks_of_page(path), {"__name__": "page"})
+
+
+@by_place([block for path in MODULES for block in blocks_of_module(path)])
+def test_python_of_a_docstring_runs(stage, block):
+    if block.language == "text":
+        return  # a drawing
+    names: dict[str, object] = {"__name__": "docstring"}
+    exec("from pfstatus import *", names)
+    play(stage, [block], names)
+
+
+# ---- Other languages
+
+
+def test_every_block_names_a_language_that_is_checked():
+    known = {"python", "text", "c", "go", "json", "ini", *SHELL, *DIRECTIVES}
+    everywhere = [block for path in PAGES for block in blocks_of_page(path)]
+    assert len(everywhere) > 30
+    assert [block.place for block in everywhere if block.language not in known] == []
+
+
+def test_every_block_of_text_is_some_programs_output():
+    for path in PAGES:
+        page = blocks_of_page(path)
+        for before, block in zip([None, *page], page, strict=False):
+            if block.language == "text":
+                assert before is not None, block.place
+                assert before.language == "python", block.place
+
+
+@by_place(blocks("c"))
+def test_c_compiles(block, tmp_path):
+    code = block.code
+    if "#include" not in code:
+        code = f"#include <pfstatus.h>\nint main(void)\n{{\n{code}return 0;\n}}\n"
+    compiler = [os.environ.get("CC", "cc"), "-std=c11", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(
+        [*compiler, "-fsyntax-only", f"-I{ROOT / 'csrc'}", "-xc", "-"],
+        input=code.encode(),
+        check=True,
+        cwd=tmp_path,
+    )
+
+
+@by_place(blocks("go"))
+def test_go_names_what_the_header_declares(block):
+    header = (ROOT / "csrc/pfstatus.h").read_text()
+    names = re.findall(r"C\.(?:struct_)?((?:pfs|PFS)\w*)", block.code)
+    assert names
+    assert [name for name in names if not re.search(rf"\b{name}\b", header)] == []
+
+
+@by_place(blocks("json"))
+def test_json_is_json(block):
+    json.loads(block.code)
+
+
+@by_place(blocks(*SHELL))
+def test_shell_names_what_exists(block):
+    code = re.sub(r"^\$ ", "", block.code, flags=re.MULTILINE)
+    subprocess.run(["bash", "-n"], input=code.encode(), check=True)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    for line in code.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        for before, word in zip(["", *words], words, strict=False):
+            if before == "make":
+                assert word in targets, line
+            if re.match(r"(examples|tests|docs|csrc)/", word):
+                assert (ROOT / word).exists(), line
+            for wanted in re.findall(r"pfstatus\[(.*)\]", word):
+                assert set(wanted.split(",")) <= extras.keys(), line
+
+
+def unit_of(block: Block) -> configparser.ConfigParser:
+    unit = configparser.ConfigParser(strict=False, interpolation=None, delimiters="=")
+    unit.optionxform = str
+    unit.read_string(block.code)
+    return unit
+
+
+@by_place(blocks("ini"))
+def test_unit_gives_the_relay_cap_net_admin_and_no_more(block):
+    service = unit_of(block)["Service"]
+    assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_NET_ADMIN"
+    assert "AF_NETLINK" in service["RestrictAddressFamilies"].split()
+    record = pfstatus.Policy().state_file
+    assert record.parent == Path("/run", service["RuntimeDirectory"])
+    assert service["RuntimeDirectoryPreserve"] == "yes"
+
+
+# ---- What pages say of the rest of the tree
+
+
+def lab_tests() -> list[str]:
+    files = (ROOT / "tests/lab").glob("test_*.py")
+    return [
+        name
+        for path in files
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (path, name)
+        for path in PAGES
+        for name in re.findall(r"make lab K=(\w+)", (ROOT / path).read_text())
+    ],
+    ids=str,
+)
+def test_fact_is_shown_by_a_lab_test_that_exists(path, name):
+    assert [test for test in lab_tests() if name in test], f"{path}: no lab test for {name}"
+
+
+def test_reference_has_every_public_name():
+    pages = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
+    documented = re.findall(r"auto(?:class|function|exception|data):: (\w+)", pages)
+    assert set(pfstatus.__all__) - {"__version__"} <= set(documented)
+
+
+def test_diagrams_share_one_palette():
+    drawn = sorted(path.name for path in (DOCS / "diagrams").iterdir())
+    drawn.remove("demo.svg")  # make demo draws it
+    palettes = {
+        re.search(r"<style>.*</style>", (DOCS / "diagrams" / name).read_text(), re.DOTALL)[0]
+        for name in drawn
+    }
+    assert len(palettes) == 1
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The site as `make docs` builds it: a warning is an error."""
+    pytest.importorskip("furo", reason="make docs installs it")
+    out = tmp_path_factory.mktemp("site")
+    subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-E", "-W", "--keep-going", DOCS, out],
+        check=True,
+        env=os.environ | {"http_proxy": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"},
+    )
+    return out
+
+
+def test_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(site):
+    for page in site.rglob("*.html"):
+        fetched = re.findall(
+            r"<(?:script|link|img|iframe)[^>]*(?:src|href)=\"(https?:)?//", page.read_text()
+        )
+        assert not fetched, page
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"url\([\"']?(https?:)?//|@import", sheet.read_text()), sheet
+
+
+def test_reference_of_c_has_every_function_of_the_header(site):
+    header = (ROOT / "csrc/pfstatus.h").read_text()
+    functions = re.findall(r"^PFS_API [^;(]*?(pfs_\w+)\(", header, re.MULTILINE)
+    assert len(functions) >= 15
+    page = (site / "reference/c.html").read_text()
+    assert [name for name in functions if f'id="c.{name}"' not in page] == []
