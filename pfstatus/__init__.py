@@ -34,13 +34,17 @@ from pfstatus.values import (
 )
 
 if TYPE_CHECKING:
+    from pfstatus.aio import AsyncMonitor
+    from pfstatus.observer import Observer
     from pfstatus.policy import Plan, Policy, plan
     from pfstatus.relay import Relay
     from pfstatus.report import Report, json_lines, to_logging
+    from pfstatus.wait import LacpTimeoutError, wait_for
 
     __version__: str
 
 __all__ = [
+    "AsyncMonitor",
     "Bond",
     "BondMode",
     "Cause",
@@ -53,6 +57,7 @@ __all__ = [
     "LacpReason",
     "LacpState",
     "LacpStatus",
+    "LacpTimeoutError",
     "LinkNotFoundError",
     "LinkState",
     "LinkStatus",
@@ -60,6 +65,7 @@ __all__ = [
     "Monitor",
     "NoAnswerError",
     "NotPermittedError",
+    "Observer",
     "OperState",
     "Plan",
     "Policy",
@@ -71,11 +77,15 @@ __all__ = [
     "json_lines",
     "plan",
     "to_logging",
+    "wait_for",
 ]
 
 # What a program that only watches does without is imported when it is first asked for: half of
 # the import's time, a tenth of the memory.
 _LATER = {
+    "AsyncMonitor": "aio",
+    "LacpTimeoutError": "wait",
+    "Observer": "observer",
     "Plan": "policy",
     "Policy": "policy",
     "Relay": "relay",
@@ -83,6 +93,7 @@ _LATER = {
     "json_lines": "report",
     "plan": "policy",
     "to_logging": "report",
+    "wait_for": "wait",
 }
 
 if not TYPE_CHECKING:  # to which an attribute that is missing must stay so

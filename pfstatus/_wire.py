@@ -8,10 +8,11 @@ from __future__ import annotations
 import errno
 import os
 import struct
+import weakref
 from array import array
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pfstatus._core import ffi, lib
 from pfstatus.errors import EventsLostError, LinkNotFoundError, error
@@ -112,15 +113,44 @@ class Event(NamedTuple):
     master: int
 
 
+class Closable(Protocol):
+    """What has a close()."""
+
+    def close(self) -> None:
+        """Close it; may be called again."""
+
+
+_open: weakref.WeakSet[Closable] = weakref.WeakSet()
+
+
+def close_in_child(owner: Closable) -> None:
+    """Have fork() close this in the child.
+
+    The child shares sockets, epoll and timers with us: what it read would be lost to us, what it
+    set would wake us. Closing its copies leaves ours as they are.
+    """
+    _open.add(owner)
+
+
+def _after_fork_in_child() -> None:
+    for owner in list(_open):
+        owner.close()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 class Wire:
     """One ``struct pfs``."""
 
     __slots__ = (
+        "__weakref__",
         "_bond",
         "_capacity",
         "_link",
         "_mode",
         "_pfs",
+        "_pid",
         "_results",
         "_set",
         "_set_capacity",
@@ -153,6 +183,8 @@ class Wire:
         if ret < 0:
             raise error(-ret)
         self._pfs = out[0]
+        self._pid = os.getpid()
+        close_in_child(self)
         self._tap = None if tap is None else ffi.new_handle(tap)  # which keeps it alive
         if tap is not None:
             lib.pfs_tap(self._pfs, lib._tap, self._tap)
@@ -185,6 +217,8 @@ class Wire:
     def _context(self) -> Any:
         if self._pfs == ffi.NULL:
             msg = "the session is closed"
+            if self._pid != os.getpid():
+                msg += ": it is its process's own, and a child of fork() opens another"
             raise ValueError(msg)
         return self._pfs
 

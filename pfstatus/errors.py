@@ -1,6 +1,6 @@
 """What can go wrong, as one tree.
 
-::
+.. code-block:: text
 
     OSError
      └── Error                    anything the kernel or its answer said
@@ -10,7 +10,8 @@
           ├── MalformedError      EBADMSG: an answer that cannot be right
           └── NoAnswerError       ETIMEDOUT: also a TimeoutError
 
-``ValueError`` and ``TypeError`` are raised for bad arguments, before any I/O.
+``wait_for()`` raises LacpTimeoutError, a TimeoutError: the kernel did answer, but LACP is not as
+was waited for. ``ValueError`` and ``TypeError`` are raised for bad arguments, before any I/O.
 """
 
 from __future__ import annotations

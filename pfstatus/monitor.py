@@ -13,7 +13,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Self
 
-from pfstatus._wire import WATCH_MAX, Timer, absent
+from pfstatus._wire import WATCH_MAX, Timer, absent, close_in_child
 from pfstatus.errors import EventsLostError, LinkNotFoundError
 from pfstatus.session import Session, check_name
 from pfstatus.values import Cause, Change, LacpStatus, LinkStatus
@@ -71,7 +71,7 @@ class Monitor:
                 print(change)
 
     Used by one thread at a time, but for ``stop()``, which any thread and any signal handler
-    may call. Needs no privilege.
+    may call; and by one process: a child of ``fork()`` finds it closed. Needs no privilege.
 
     Args:
         names: the PFs, by name or alternative name.
@@ -122,6 +122,7 @@ class Monitor:
         self._wire = self.session._wire
         self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll = select.epoll()
+        close_in_child(self)
         try:
             self._epoll.register(self._wire.fileno(), select.EPOLLIN)
             self._epoll.register(self._stop_fd, select.EPOLLIN)
@@ -234,6 +235,11 @@ class Monitor:
                 wake = min(wake, deadline)
             self._epoll.poll(max(0.0, wake - now))
         return []
+
+    def _put_back(self, changes: list[Change]) -> None:
+        """What was polled and not taken is told first, next time."""
+        self._told[:0] = changes
+        self._arm()
 
     def _arm(self) -> None:
         """Have fileno() become readable at the next question."""

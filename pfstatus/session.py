@@ -46,7 +46,8 @@ def check_name(name: str) -> str:
 class Session:
     """A conversation with the kernel, in one network namespace.
 
-    Used by one thread at a time, and by one process: after ``fork()`` the child opens its own.
+    Used by one thread at a time, and by one process: a child of ``fork()`` finds it closed, and
+    opens its own.
     Reading needs no privilege, setting needs CAP_NET_ADMIN.
 
     Args:
@@ -60,7 +61,7 @@ class Session:
         tap: called as ``tap(direction, datagram)`` with each datagram as it passes, for captures
             and traces: requests before they are sent, answers and events once received; an
             event without bytes says that events were lost. It is called in the midst of
-            other methods and must not use the session. What it raises is logged.
+            other methods and must neither use the session nor fork. What it raises is logged.
 
     Raises:
         NotPermittedError: the namespace may not be entered.

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import select
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -26,6 +28,26 @@ hypothesis.settings.load_profile("ci")
 def kernel() -> Iterator[FakeKernel]:
     with FakeKernel() as kernel:
         yield kernel
+
+
+@pytest.fixture
+def script():
+    """Run a program in development mode, with a signal once it has said something."""
+
+    def run(code, *, send=None) -> subprocess.CompletedProcess[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-X", "dev", "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        said = process.stdout.readline() if send else ""
+        if send:
+            process.send_signal(send)
+        out, err = process.communicate(timeout=10.0)
+        return subprocess.CompletedProcess([], process.returncode, said + out, err)
+
+    return run
 
 
 class Clock:

@@ -599,3 +599,68 @@ def test_repr_says_what_it_is(watch, end, word):
     if end:
         end(monitor)
     assert repr(monitor) == f"<pfstatus.Monitor ens5f0 {word}>"
+
+
+# ---- Processes
+
+
+def test_child_of_fork_finds_monitor_and_session_closed_and_disturbs_no_parent(script):
+    ran = script("""
+import os, pfstatus
+descriptors = lambda: set(os.listdir("/proc/self/fd"))
+before = descriptors()
+monitor = pfstatus.Monitor("lo", interval=3600)
+monitor.poll(0)
+session = pfstatus.Session()
+monitor.fileno()
+monitor.poll(0)
+if not os.fork():
+    assert descriptors() == before
+    for use in (monitor.poll, monitor.fileno, lambda: session.get("lo")):
+        try:
+            use()
+        except ValueError as exc:
+            print(exc, flush=True)
+    monitor.stop()
+    session.close()
+    monitor.close()
+    with pfstatus.Monitor("lo") as own:
+        print(own.poll(0)[0].cause, flush=True)
+    del monitor, session
+    os._exit(0)
+os.wait()
+print("parent:", session.get("lo").name, monitor.stopped, monitor.poll(0.05))
+session.close()
+monitor.close()
+""")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    said = "the session is closed: it is its process's own, and a child of fork() opens another"
+    first, second, third, own, parent = ran.stdout.splitlines()
+    assert first == third == said
+    assert "closed" in second
+    assert own == "start"
+    assert parent == "parent: lo False []"
+
+
+def test_ctrl_c_ends_a_program_and_closes_all(script):
+    code = """
+import pfstatus
+with pfstatus.Monitor("lo") as monitor:
+    for change in monitor:
+        print(change, flush=True)
+"""
+    ran = script(code, send=signal.SIGINT)
+    assert ran.returncode != 0
+    assert ran.stderr.rstrip().endswith("KeyboardInterrupt")
+    assert "ResourceWarning" not in ran.stderr
+
+
+def test_program_that_ends_with_a_monitor_open_is_warned_and_no_more(script):
+    ran = script("""
+import pfstatus
+monitor = pfstatus.Monitor("lo")
+print(len(monitor.poll()))
+""")
+    assert (ran.returncode, ran.stdout) == (0, "1\n")
+    assert "ResourceWarning: unclosed <pfstatus.Monitor lo open>" in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,229 @@
+"""PFs over time, for asyncio: the words of ``Monitor``, and no thread.
+
+The event loop watches the monitor's descriptor (``loop.add_reader``). What is readable is read by
+the task itself: two system calls a question, which return as soon as the kernel gets to them.
+While the kernel's RTNL lock is held, by a slow NIC for instance, they wait, and the loop with
+them: a program that cannot bear this uses ``Observer``.
+
+Also works under anyio on its asyncio backend. In trio, wait for ``Monitor.fileno()``:
+examples/own_loop.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import TYPE_CHECKING, Self
+
+from pfstatus.monitor import Monitor
+from pfstatus.wait import reached
+
+if TYPE_CHECKING:
+    import os
+
+    from pfstatus.session import Session
+    from pfstatus.values import Change, LinkStatus
+
+
+class AsyncMonitor:
+    """Tells of changes of PFs as ``Monitor`` does, to one asyncio task at a time.
+
+    ::
+
+        async with AsyncMonitor("ens5f0", "ens5f1") as monitor:
+            async for change in monitor:
+                print(change)
+
+    A task that is cancelled while it waits loses nothing: what it would have been told, the next
+    one is. Used by one thread and one process, but for ``stop()``.
+
+    Args:
+        names: the PFs, by name or alternative name.
+        interval: seconds between questions while LACP is up.
+        vfs: as for Monitor.
+        every_event: as for Monitor.
+        session: as for Monitor, which closes it.
+        netns: as for Session.
+
+    Raises:
+        ValueError: as for Monitor.
+        Error: a socket could not be opened.
+    """
+
+    def __init__(
+        self,
+        *names: str,
+        interval: float = 1.0,
+        vfs: bool = False,
+        every_event: bool = False,
+        session: Session | None = None,
+        netns: str | os.PathLike[str] | int | None = None,
+    ) -> None:
+        self._monitor = Monitor(
+            *names,
+            interval=interval,
+            vfs=vfs,
+            every_event=every_event,
+            session=session,
+            netns=netns,
+        )
+        self._waiter: asyncio.Future[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._monitor).replace("Monitor", "AsyncMonitor", 1)
+
+    @property
+    def session(self) -> Session:
+        """For other questions and settings in the same namespace."""
+        return self._monitor.session
+
+    @property
+    def lost_events(self) -> int:
+        """How often the kernel said that it had to drop events."""
+        return self._monitor.lost_events
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._monitor.closed
+
+    @property
+    def stopped(self) -> bool:
+        """Whether stop() was called."""
+        return self._monitor.stopped
+
+    def status(self, name: str) -> LinkStatus | None:
+        """The last snapshot of a PF; None before the first poll().
+
+        Raises:
+            KeyError: the monitor does not watch this name.
+        """
+        return self._monitor.status(name)
+
+    def stop(self) -> None:
+        """End a wait that is under way, and all later ones. From any thread or signal handler."""
+        self._monitor.stop()
+
+    def close(self) -> None:
+        """Close the descriptors and the session; a task that waits is told nothing more.
+
+        In the loop's thread. May be called again.
+        """
+        if self._waiter and not self.closed:
+            # Before the descriptor is closed: its number may be another's a moment later.
+            self._waiter.get_loop().remove_reader(self._monitor.fileno())
+            _wake(self._waiter)
+        self._monitor.close()
+
+    def __del__(self) -> None:
+        # Half-made objects have no monitor.
+        if hasattr(self, "_monitor") and not self.closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            self._monitor.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        """The next change, until stop().
+
+        Raises:
+            Error: a PF could not be asked; a new iteration goes on.
+        """
+        changes = await self.poll()
+        if not changes:
+            raise StopAsyncIteration
+        self._monitor._put_back(changes[1:])
+        return changes[0]
+
+    async def poll(self, timeout: float | None = None) -> list[Change]:
+        """Wait for changes. Other tasks run first, also where some wait to be told.
+
+        Args:
+            timeout: seconds to wait; 0 not at all, None for ever.
+
+        Returns:
+            The changes, in order; none when the time is over or after stop().
+
+        Raises:
+            Error: a PF could not be asked. The monitor stays usable.
+            RuntimeError: another task waits on this monitor.
+            ValueError: the monitor is closed.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        await asyncio.sleep(0)  # an event storm must not starve the others, nor a cancellation
+        while True:
+            changes = self._monitor.poll(0)
+            late = deadline is not None and loop.time() >= deadline
+            if changes or late or self.stopped:
+                return changes
+            await self._readable(loop, deadline)
+            if self.closed:
+                return []
+
+    async def _readable(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
+        """Wait until the monitor has something to do, or until a time of the loop's."""
+        if self._waiter:
+            msg = "another task waits on this monitor already"
+            raise RuntimeError(msg)
+        self._waiter = waiter = loop.create_future()
+        fd = self._monitor.fileno()
+        loop.add_reader(fd, _wake, waiter)
+        timer = None if deadline is None else loop.call_at(deadline, _wake, waiter)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if timer:
+                timer.cancel()
+            if not self.closed:
+                loop.remove_reader(fd)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def wait_for(
+    name: str,
+    up: bool = True,
+    timeout: float | None = None,
+    *,
+    interval: float = 1.0,
+    session: Session | None = None,
+    netns: str | os.PathLike[str] | int | None = None,
+) -> LinkStatus:
+    """Wait until LACP is up on a PF, or down: ``pfstatus.wait_for()`` for asyncio.
+
+    Args:
+        name: the PF, by name or alternative name.
+        up: False waits for down. Unknown is neither: a PF in no bond never becomes down.
+        timeout: seconds to wait; 0 looks once, None waits for ever.
+        interval: as for Monitor.
+        session: as for Monitor, which closes it.
+        netns: as for Session.
+
+    Returns:
+        The PF as it is then.
+
+    Raises:
+        LacpTimeoutError: the time is over. It carries the PF's last status.
+        Error: the PF could not be asked.
+        ValueError: as for Monitor.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = None if timeout is None else loop.time() + timeout
+    async with AsyncMonitor(name, interval=interval, session=session, netns=netns) as monitor:
+        while True:
+            told = await monitor.poll(None if deadline is None else deadline - loop.time())
+            status = reached(monitor.status(name), up, late=not told)
+            if status:
+                return status

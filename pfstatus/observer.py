@@ -1,0 +1,244 @@
+"""PFs over time, for programs that want to be called: a thread and listeners."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Self
+
+from pfstatus.errors import Error
+from pfstatus.monitor import Monitor
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pfstatus.session import Session
+    from pfstatus.values import Change, LinkStatus
+
+    Listener = Callable[[Change], object]
+    OnError = Callable[[Exception], object]
+
+log = logging.getLogger("pfstatus")
+
+_EXIT_PATIENCE = 1.0  # seconds that listeners under way are given when the interpreter ends
+
+
+class Observer:
+    """Calls listeners with each change of PFs, in a thread of its own.
+
+    ::
+
+        with Observer(["ens5f0", "ens5f1"], print):
+            ...
+
+    Listeners are called one after another, in the order given, with the ``Change`` that a
+    ``Monitor`` would tell: first the present of each PF, then what changes. What one raises is
+    logged, given to ``on_error``, and keeps nobody else from being called. A listener that is
+    slow delays the others and the next change, but loses none.
+
+    Once ``stop()`` has returned, nothing is called any more. The thread is a daemon: it does not
+    keep a program alive. A child of ``fork()`` has none.
+
+    Args:
+        names: the PFs, by name or alternative name.
+        listeners: any callables.
+        on_error: is given, in the same thread, what a listener raised and what kept a PF from
+            being asked (an Error; the observer goes on).
+        interval: seconds between questions while LACP is up.
+        vfs: as for Monitor.
+        every_event: as for Monitor.
+        session: as for Monitor, which closes it.
+        netns: as for Session.
+
+    Raises:
+        TypeError: a listener cannot be called; ``names`` is one string.
+        ValueError: no listener; or as for Monitor.
+        Error: a socket could not be opened.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        *listeners: Listener,
+        on_error: OnError | None = None,
+        interval: float = 1.0,
+        vfs: bool = False,
+        every_event: bool = False,
+        session: Session | None = None,
+        netns: str | os.PathLike[str] | int | None = None,
+    ) -> None:
+        if isinstance(names, str):
+            msg = f"names is a list of interface names, not {names!r}"
+            raise TypeError(msg)
+        if not listeners:
+            msg = "a listener is needed: nobody would be told"
+            raise ValueError(msg)
+        for each in (*listeners, *([] if on_error is None else [on_error])):
+            if not callable(each):
+                msg = f"{each!r} cannot be called"
+                raise TypeError(msg)
+        self._names = tuple(names)
+        monitor = Monitor(
+            *self._names,
+            interval=interval,
+            vfs=vfs,
+            every_event=every_event,
+            session=session,
+            netns=netns,
+        )
+        # The thread must not hold the observer, or a forgotten one would never be collected.
+        name = f"pfstatus.Observer {' '.join(self._names)}"
+        self._loop = _Loop(name, monitor, listeners, on_error)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "stopped" if self.stopped else "running" if self._loop.started else "not started"
+        return f"<pfstatus.Observer {' '.join(self._names)} {state}>"
+
+    @property
+    def lost_events(self) -> int:
+        """How often the kernel said that it had to drop events."""
+        return self._loop.monitor.lost_events
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it calls nobody any more: by stop(), or since its sockets failed."""
+        return self._loop.over
+
+    def status(self, name: str) -> LinkStatus | None:
+        """The last snapshot of a PF; None before the first. From any thread.
+
+        Raises:
+            KeyError: the observer does not watch this name.
+        """
+        return self._loop.monitor.status(name)
+
+    def start(self) -> None:
+        """Begin to call. An observer starts once; ``with`` does it.
+
+        Raises:
+            RuntimeError: it was started, or stopped, before.
+        """
+        self._loop.start()
+
+    def stop(self) -> None:
+        """End it. When this returns, no listener runs and none will be called. May be repeated.
+
+        From any thread, also a listener's own: then that call is the last one. Otherwise it
+        waits for the listener that runs, so do not hold a lock that this one wants.
+        """
+        self._loop.stop()
+        self._loop.join()
+
+    def __del__(self) -> None:
+        # Half-made objects have no loop.
+        if hasattr(self, "_loop") and not self.stopped:
+            warnings.warn(f"unstopped {self!r}", ResourceWarning, stacklevel=2, source=self)
+            self._loop.stop()
+
+
+class _Loop:
+    """What an observer's thread does, and holds."""
+
+    def __init__(
+        self,
+        name: str,
+        monitor: Monitor,
+        listeners: Sequence[Listener],
+        on_error: OnError | None,
+    ) -> None:
+        self.monitor = monitor
+        self.started = False
+        self._listeners = listeners
+        self._on_error = on_error
+        # Between the thread, which closes the monitor, and those who stop it. Never held in a
+        # wait; reentrant, since a signal handler may stop what its thread is stopping.
+        self._lock = threading.RLock()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def over(self) -> bool:
+        return self.monitor.stopped or self.monitor.closed
+
+    def start(self) -> None:
+        with self._lock:
+            if self.started or self.over:
+                msg = "an observer starts once: make another"
+                raise RuntimeError(msg)
+            self.started = True
+        _running.add(self)
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self.monitor.closed:  # as in a child of fork(), where the lock may be held for ever
+            return
+        with self._lock:
+            self.monitor.stop()
+            if not self.started:
+                self.monitor.close()
+
+    def join(self, timeout: float | None = None) -> None:
+        # One that is about to start finds itself stopped, and calls nobody.
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            while not self.over:
+                self._turn()
+        finally:
+            with self._lock:
+                self.monitor.close()
+
+    def _turn(self) -> None:
+        try:
+            for change in self.monitor:
+                self._tell(change)
+        except Error as exc:
+            log.warning("%s: %s", self._thread.name, exc)
+            self._report(exc)
+            if exc.filename is None:  # not about one PF: the sockets themselves
+                self.monitor.stop()
+
+    def _tell(self, change: Change) -> None:
+        for listener in self._listeners:
+            if self.monitor.stopped:
+                return
+            try:
+                listener(change)
+            except Exception as exc:
+                log.exception("listener %r failed on %s", listener, change)
+                self._report(exc)
+
+    def _report(self, exc: Exception) -> None:
+        if self._on_error is None or self.monitor.stopped:
+            return
+        try:
+            self._on_error(exc)
+        except Exception:
+            log.exception("on_error %r failed", self._on_error)
+
+
+_running: weakref.WeakSet[_Loop] = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all() -> None:
+    """End all threads while they can be: one that prints later may hang or crash the exit."""
+    loops = list(_running)
+    for loop in loops:
+        loop.stop()
+    deadline = time.monotonic() + _EXIT_PATIENCE
+    for loop in loops:
+        loop.join(max(0.0, deadline - time.monotonic()))
