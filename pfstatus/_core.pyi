@@ -1,4 +1,98 @@
-from typing import Any
+"""The compiled C core, as cffi shows it: what _wire.py uses, which alone imports it.
 
-ffi: Any
-lib: Any
+C data is Any: its members are those of the structs in _core.cdef.h, which mypy cannot read. A
+function of the C core takes and gives integers and such data; tests/package holds each against the
+declaration that was compiled.
+"""
+
+from typing import Any, TypeAlias, type_check_only
+
+_CData: TypeAlias = Any
+_Chars: TypeAlias = Any  # bytes, or char *
+
+@type_check_only
+class _Lib:
+    CLOCK_MONOTONIC: int
+    TFD_CLOEXEC: int
+    TFD_NONBLOCK: int
+
+    PFS_LINK_OPERSTATE: int
+    PFS_LINK_NUM_VF: int
+    PFS_LINK_VFS: int
+    PFS_LINK_SLAVE_STATE: int
+    PFS_LINK_AGGREGATOR_ID: int
+    PFS_LINK_ACTOR_STATE: int
+    PFS_LINK_PARTNER_STATE: int
+    PFS_BOND_MODE: int
+    PFS_BOND_MIIMON: int
+    PFS_BOND_MIN_LINKS: int
+    PFS_BOND_AD_LACP_RATE: int
+    PFS_BOND_AD_INFO: int
+    PFS_OPEN_NO_EVENTS: int
+    PFS_OPEN_NO_FILTER: int
+    PFS_WATCH_MAX: int
+    PFS_TAP_REQUEST: int
+    PFS_TAP_ANSWER: int
+    PFS_TAP_EVENT: int
+
+    _tap: _CData  # the function pointer behind ffi.def_extern(name="_tap")
+
+    def pfs_lacp_status(self, link: _CData, bond: _CData, /) -> int: ...
+    def pfs_lacp_name(self, lacp: int, /) -> _CData: ...
+    def pfs_lacp_sentence(self, lacp: int, /) -> _CData: ...
+    def pfs_open(self, pfs: _CData, options: _CData, /) -> int: ...
+    def pfs_open_fds(
+        self, pfs: _CData, request_fd: int, event_fd: int, options: _CData, /
+    ) -> int: ...
+    def pfs_close(self, pfs: _CData, /) -> None: ...
+    def pfs_extack(self, pfs: _CData, /) -> _CData: ...
+    def pfs_link_get(
+        self,
+        pfs: _CData,
+        ifindex: int,
+        name: _Chars,
+        link: _CData,
+        vfs: _CData,
+        capacity: int,
+        /,
+    ) -> int: ...
+    def pfs_bond_get(self, pfs: _CData, ifindex: int, bond: _CData, /) -> int: ...
+    def pfs_link_dump(self, pfs: _CData, links: _CData, capacity: int, /) -> int: ...
+    def pfs_vf_set(
+        self, pfs: _CData, ifindex: int, vfs: _CData, n: int, chunk: int, results: _CData, /
+    ) -> int: ...
+    def pfs_vf_set_permitted(self, pfs: _CData, /) -> int: ...
+    def pfs_fd(self, pfs: _CData, /) -> int: ...
+    def pfs_watch(
+        self, pfs: _CData, ifindexes: _CData, n_index: int, names: _CData, n_name: int, /
+    ) -> int: ...
+    def pfs_event_next(self, pfs: _CData, link: _CData, /) -> int: ...
+    def pfs_tap(self, pfs: _CData, tap: _CData, arg: _CData, /) -> None: ...
+    def pfs_link_decode(
+        self, buf: _CData, length: int, link: _CData, bond: _CData, vfs: _CData, capacity: int, /
+    ) -> int: ...
+    def pfs_vf_set_encode(
+        self, buf: _CData, capacity: int, ifindex: int, seq: int, vfs: _CData, n: int, /
+    ) -> int: ...
+    def timerfd_create(self, clockid: int, flags: int, /) -> int: ...
+    def timerfd_settime(
+        self, fd: int, flags: int, new_value: _CData, old_value: _CData, /
+    ) -> int: ...
+
+@type_check_only
+class _FFI:
+    NULL: _CData
+    errno: int
+
+    def new(self, cdecl: str, init: object = ...) -> _CData: ...
+    def sizeof(self, cdecl: str | _CData, /) -> int: ...
+    def string(self, cdata: _CData, maxlen: int = -1) -> Any: ...  # bytes for char *
+    def buffer(self, cdata: _CData, size: int = -1, /) -> Any: ...  # bytes-like, cut by slices
+    def unpack(self, cdata: _CData, length: int) -> list[Any]: ...
+    def memmove(self, dest: _CData, src: Any, n: int) -> None: ...
+    def new_handle(self, obj: object, /) -> _CData: ...
+    def from_handle(self, cdata: _CData, /) -> Any: ...
+    def def_extern(self, name: str = ...) -> Any: ...
+
+ffi: _FFI
+lib: _Lib
