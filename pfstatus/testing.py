@@ -17,6 +17,14 @@ nothing. An agent that embeds pfstatus is tested with it like this::
                 relay.turn(timeout=1)
                 assert set(pf.vfs.values()) == {LinkState.DISABLE}
 
+With pytest the fixture ``pfstatus_kernel`` is there wherever pfstatus is installed, and closes the
+kernel after the test::
+
+    def test_pf_without_bond(pfstatus_kernel):
+        pfstatus_kernel.add_pf("ens5f0")
+        with pfstatus_kernel.session() as session:
+            assert session.get("ens5f0").bond is None
+
 ``replay(path)`` is another such kernel: a recording that ``pfstatus capture`` made elsewhere.
 
 It shares no code with the C core: what the two understand of the format, they understand
