@@ -37,10 +37,16 @@ html_theme_options = {
     "light_css_variables": {
         "color-brand-primary": "#0969da",
         "color-brand-content": "#0969da",
+        "color-code-background": "#f6f8fa",
+        "color-api-name": "#0550ae",
+        "color-api-pre-name": "#59636e",
     },
     "dark_css_variables": {
         "color-brand-primary": "#58a6ff",
         "color-brand-content": "#58a6ff",
+        "color-code-background": "#1c2128",
+        "color-api-name": "#79c0ff",
+        "color-api-pre-name": "#9198a1",
     },
 }
 pygments_style = "friendly"

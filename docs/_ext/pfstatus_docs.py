@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from c_header import to_rst
 from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
+from sphinx.transforms import SphinxTransform
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -19,18 +19,21 @@ DOCS = Path(__file__).parent.parent
 HEADER = DOCS.parent / "csrc/pfstatus.h"
 
 
-class Diagram(SphinxDirective):
-    """``diagrams/NAME.svg``, inlined so that it follows the page's switch of light and dark."""
+class InlineDiagrams(SphinxTransform):
+    """Puts our drawings into the page, so that they follow its switch of light and dark."""
 
-    required_arguments = 1
+    default_priority = 400
 
-    def run(self) -> list[nodes.Node]:
-        """Read the drawing."""
-        path = DOCS / "diagrams" / f"{self.arguments[0]}.svg"
-        self.env.note_dependency(str(path))
-        return [
-            nodes.raw("", f'<figure class="diagram">{path.read_text()}</figure>', format="html")
-        ]
+    def apply(self, **_options: Any) -> None:
+        """Replace the images of a page."""
+        for image in list(self.document.findall(nodes.image)):
+            name = Path(image["uri"]).name
+            drawing = DOCS / "diagrams" / name
+            if not name.endswith(".svg") or 'class="diagram"' not in drawing.read_text():
+                continue
+            figure = f'<figure class="diagram">{drawing.read_text()}</figure>'
+            image.parent.replace_self(nodes.raw("", figure, format="html"))
+            self.env.note_dependency(str(drawing))
 
 
 def insert_header(_app: Sphinx, docname: str, source: list[str]) -> None:
@@ -52,7 +55,7 @@ def shorten_signature(
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this."""
-    app.add_directive("diagram", Diagram)
+    app.add_transform(InlineDiagrams)
     app.connect("source-read", insert_header)
     app.connect("autodoc-process-signature", shorten_signature)
     return {"parallel_read_safe": True}
