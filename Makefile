@@ -6,6 +6,7 @@
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
 #   make lab-matrix  the same on each kernel series that the archive offers
 #   make docs     the documentation, into build/docs
+#   make wheel    the sdist and a wheel with libnl in it, tried on each Python there is, into dist/
 #   make bench    figures, side by side with peers
 #   make fuzz     the fuzzers, until Ctrl-C
 
@@ -14,7 +15,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 
-.PHONY: demo test lint test-c test-python lab lab-matrix docs bench fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
+.PHONY: demo test lint test-c test-python lab lab-matrix docs wheel bench fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -56,7 +57,12 @@ docs: setup-docs
 	$(VENV)/python -m sphinx -q -W --keep-going docs build/docs
 	@echo "make docs: build/docs/index.html"
 
+# PYTHONS="/path/to/python3.12 /path/to/python3.13" where they are not on the path.
+wheel: setup-build
+	tests/package/wheel.sh
+
 bench: setup-bench build/bench/netlink
+	$(VENV)/python tests/bench/footprint.py
 	$(LAB) --timeout 900 --results results/bench -- sh -c '\
 		$(VENV)/python tests/bench/netlink.py && $(VENV)/python tests/bench/reaction.py'
 
@@ -80,4 +86,4 @@ setup-bench:
 	@tests/setup.sh build lab bench
 
 clean:
-	rm -rf .venv build results
+	rm -rf .venv build dist results
