@@ -16,7 +16,7 @@ import warnings
 from typing import TYPE_CHECKING, Self
 
 from pfstatus.monitor import Monitor
-from pfstatus.wait import reached
+from pfstatus.wait import check_timeout, reached
 
 if TYPE_CHECKING:
     import os
@@ -217,8 +217,9 @@ async def wait_for(
     Raises:
         LacpTimeoutError: the time is over. It carries the PF's last status.
         Error: the PF could not be asked.
-        ValueError: as for Monitor.
+        ValueError: ``timeout`` is not a number; or as for Monitor.
     """
+    check_timeout(timeout)
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
     async with AsyncMonitor(name, interval=interval, session=session, netns=netns) as monitor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,9 @@ def wait_for(
     Raises:
         LacpTimeoutError: the time is over. It carries the PF's last status.
         Error: the PF could not be asked.
-        ValueError: as for Monitor.
+        ValueError: ``timeout`` is not a number; or as for Monitor.
     """
+    check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
     with Monitor(name, interval=interval, session=session, netns=netns) as monitor:
         while True:
@@ -70,6 +72,17 @@ def wait_for(
             status = reached(monitor.status(name), up, late=not told)
             if status:
                 return status
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a time that never comes to an end, nor ever begins.
+
+    Raises:
+        ValueError: it is not a number.
+    """
+    if timeout is not None and math.isnan(timeout):
+        msg = f"timeout must be a number of seconds, not {timeout!r}"
+        raise ValueError(msg)
 
 
 def reached(status: LinkStatus | None, up: bool, *, late: bool) -> LinkStatus | None:

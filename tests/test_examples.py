@@ -10,9 +10,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+import trio
+
+import pfstatus
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SOON = 10.0
@@ -119,7 +125,7 @@ def test_relay_that_cannot_open_its_state_file_exits_1(tmp_path):
     assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
 
 
-@pytest.mark.parametrize("example", ["relay.py", "status.py", "watch.py"])
+@pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_help_is_there(example):
     ran = run(example, "--help")
     assert ran.returncode == 0
@@ -229,3 +235,161 @@ def test_watch_says_in_one_line_what_is_wrong(args):
     assert ran.returncode == 1
     (line,) = ran.stderr.splitlines()
     assert line.startswith("watch: ")
+
+
+# ---- watch_async.py, callback.py, own_loop.py
+
+
+PRESENT = "lo: LACP unknown (no-bond) [start]"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_watch_async_tells_the_present_and_ends_on_a_signal(number):
+    with Running(*command("watch_async.py", "lo")) as watch:
+        assert PRESENT in watch.line()
+        assert watch.end(number) == (0, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_callback_is_told_and_ends_on_a_signal(number):
+    with Running(*command("callback.py", "lo", NOWHERE)) as callback:
+        assert callback.line().rstrip() == PRESENT
+        assert callback.line().startswith(f"{NOWHERE}: LACP unknown (absent)")
+        assert callback.end(number) == (0, "")
+
+
+def test_own_loop_answers_a_line_and_ends_with_its_input():
+    argv = command("own_loop.py", "lo")
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as loop:
+        assert loop.stdout.readline().rstrip() == PRESENT
+        loop.stdin.write("\n")
+        loop.stdin.flush()
+        assert loop.stdout.readline().rstrip() == "lo: LACP unknown (no-bond)"
+        out, _ = loop.communicate(timeout=SOON)
+    assert (loop.returncode, out) == (0, "")
+
+
+@pytest.mark.parametrize("example", ["watch_async.py", "callback.py", "own_loop.py"])
+@pytest.mark.parametrize("args", [["a/b"], ["lo", "lo"]], ids=" ".join)
+def test_example_says_in_one_line_what_is_wrong(example, args):
+    ran = run(example, *args)
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith(example.removesuffix("py").replace(".", ": "))
+
+
+@pytest.fixture
+def pf(kernel):
+    """One in a bond, LACP up."""
+    pf = kernel.add_pf("ens5f0", vfs=2)
+    kernel.add_bond("bond0", pf)
+    return pf
+
+
+def load(example):
+    spec = spec_from_file_location(example, EXAMPLES / f"{example}.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_own_loop_s_trio_program_is_told_of_changes(kernel, pf, monkeypatch, capsys):
+    """As its docstring has it."""
+    code = load("own_loop").__doc__.partition("::\n")[2]
+    names = {"trio": trio, "pfstatus": pfstatus}
+    exec("if True:\n" + code, names)
+    session = kernel.session()
+    monkeypatch.setattr(pfstatus, "Monitor", partial(pfstatus.Monitor, session=session))
+    said = []
+
+    async def program():
+        with trio.fail_after(SOON):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(names["watch"], "ens5f0")
+                while len(said) < 2:
+                    await trio.lowlevel.checkpoint()
+                    said.extend(capsys.readouterr().out.splitlines())
+                    if len(said) == 1:
+                        pf.lacp_expire()
+                nursery.cancel_scope.cancel()
+
+    trio.run(program)
+    assert said[0] == "ens5f0: LACP up [start]"
+    assert said[1] == "ens5f0: LACP up -> down (expired) [event]"
+    assert session.closed
+
+
+# ---- placement.py
+
+
+@pytest.fixture
+def placement(kernel, monkeypatch, capsys):
+    """Ask of a PF of the fake kernel: the exit status and the line."""
+    wait_for = pfstatus.wait_for
+
+    def fake(*args, netns, **options):
+        assert netns is None
+        return wait_for(*args, session=kernel.session(), **options)
+
+    def ask(*args):
+        monkeypatch.setattr(pfstatus, "wait_for", fake)
+        monkeypatch.setattr(sys, "argv", ["placement.py", *args])
+        status = load("placement").main()
+        out, err = capsys.readouterr()
+        assert err == ""
+        (line,) = out.splitlines()
+        return status, json.loads(line)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("happens", "reason", "answer"),
+    [
+        (lambda _pf: None, "up", (0, True)),
+        (lambda pf: pf.lacp_expire(), "expired", (1, False)),
+        (lambda pf: pf.lacp_default(), "defaulted", (1, False)),
+        (lambda pf: pf.lacp_set(0, 0), "negotiating", (1, False)),
+        (lambda pf: pf.set_carrier(False), "link-down", (3, None)),
+        (lambda pf: pf.kernel.remove(pf.master), "no-bond", (3, None)),
+        (lambda pf: pf.kernel.remove(pf), "absent", (3, None)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_placement_answers(pf, placement, happens, reason, answer):
+    happens(pf)
+    status, line = placement("ens5f0")
+    assert (status, line["place"]) == answer
+    assert (line["interface"], line["lacp"]["reason"]) == ("ens5f0", reason)
+    assert line["lacp"]["sentence"].endswith(".")
+
+
+def test_placement_waits_for_lacp(pf, placement):
+    pf.lacp_default()
+    timer = threading.Timer(0.05, pf.lacp_up)
+    timer.start()
+    assert placement("ens5f0", "--wait", "5")[0] == 0
+    timer.join()
+
+
+def test_placement_needs_no_capability():
+    ran = subprocess.run(
+        powerless(*command("placement.py", "lo")),
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (3, "")
+    assert json.loads(ran.stdout)["lacp"]["reason"] == "no-bond"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["a/b"], ["lo", "--wait", "nan"], ["lo", "--netns", "/no/such"], [], ["lo", "--wait", "soon"]],
+    ids=" ".join,
+)
+def test_placement_that_cannot_ask_is_2_without_a_line(args):
+    ran = run("placement.py", *args)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "placement" in ran.stderr.splitlines()[-1]

@@ -85,6 +85,12 @@ def test_time_over_says_what_lacp_is_instead(pf, wait, timeout):
     )
 
 
+@pytest.mark.parametrize("wait", [wait_for, wait_for_async], ids=["sync", "asyncio"])
+def test_timeout_that_is_no_number_is_refused(wait):
+    with pytest.raises(ValueError, match="nan"):
+        wait("lo", timeout=float("nan"))
+
+
 def test_unknown_is_not_down(wait):
     with pytest.raises(TimeoutError, match=r"unknown \(absent\), not down"):
         wait("ens9", up=False, timeout=0)
