@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 Level = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
 
+def rfc3339(time_ns: int) -> str:
+    """A time in nanoseconds since the epoch, as text: UTC, to the nanosecond."""
+    seconds, nanoseconds = divmod(time_ns, 10**9)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09d}Z"
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """One thing that a relay did or saw."""
@@ -29,9 +35,7 @@ class Report:
 
     def to_json(self) -> str:
         """One line: time (RFC 3339, nanoseconds), level, msg, then the fields."""
-        seconds, nanoseconds = divmod(self.time_ns, 10**9)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-        head = {"time": f"{stamp}.{nanoseconds:09d}Z", "level": self.level, "msg": self.message}
+        head = {"time": rfc3339(self.time_ns), "level": self.level, "msg": self.message}
         return json.dumps(head | self.fields, separators=(",", ":"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,18 @@ import pytest
 import pfstatus
 
 SOURCE = Path(pfstatus.__file__).parent
-MODULES = sorted(path.stem for path in SOURCE.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(
+    path.stem
+    for path in (*SOURCE.glob("*.py"), *(init.parent for init in SOURCE.glob("*/__init__.py")))
+    if path.stem != "__init__"
+)
 
 LAYERS = {  # each may import those of smaller numbers
     "errors": 0,
     "values": 1,
     "pcapng": 2,
+    "explain": 2,
+    "sysfs": 3,
     "_core": 1,
     "_wire": 2,
     "session": 3,
@@ -26,6 +33,7 @@ LAYERS = {  # each may import those of smaller numbers
     "policy": 4,
     "report": 4,
     "replay": 4,
+    "cli": 9,
     "relay": 5,
     "observer": 5,
     "wait": 5,
@@ -37,7 +45,10 @@ LAYERS = {  # each may import those of smaller numbers
 def imports(module: str) -> set[str]:
     """Modules of the package that a module imports, also for types alone."""
     found = set()
-    for node in ast.walk(ast.parse((SOURCE / f"{module}.py").read_text())):
+    files = [SOURCE / f"{module}.py", *(SOURCE / module).glob("*.py")]
+    for node in chain.from_iterable(
+        ast.walk(ast.parse(file.read_text())) for file in files if file.exists()
+    ):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative import"
             names = [node.module or ""]
@@ -48,7 +59,7 @@ def imports(module: str) -> set[str]:
         else:
             continue
         found |= {name.split(".")[1] for name in names if name.startswith("pfstatus.")}
-    return found
+    return found - {module}  # a package's own files
 
 
 @pytest.mark.parametrize("module", MODULES)

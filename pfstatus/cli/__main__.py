@@ -1,0 +1,7 @@
+"""``python -m pfstatus.cli``."""
+
+import sys
+
+from pfstatus.cli import main
+
+sys.exit(main())

@@ -1,0 +1,102 @@
+"""Show LACP and VFs of PFs: those named, or all ports of 802.3ad bonds.
+
+Exit status: 0 LACP is up on all of them, 1 it is not on one, 3 one could not be read.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from pfstatus.cli.base import (
+    BOLD,
+    FAILED,
+    NO,
+    RED,
+    TONES,
+    YELLOW,
+    YES,
+    Painter,
+    describe_error,
+    names,
+    open_session,
+    table,
+)
+from pfstatus.errors import Error
+from pfstatus.values import BondMode, LacpRate, LacpStatus, LinkState, LinkStatus, OperState
+
+if TYPE_CHECKING:
+    import argparse
+
+    from pfstatus.cli.base import Cell
+    from pfstatus.values import Bond
+
+NAME = "status"
+_COLUMNS = ("PF", "LINK", "LACP", "BOND", "RATE", "SWITCH", "VFS")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("interfaces", nargs="*", metavar="PF")
+    parser.add_argument(
+        "--json", action="store_true", help="a list of LinkStatus.to_dict(), which stays stable"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    found = []
+    code = YES
+    with open_session(args) as session:
+        for name in names(session, args.interfaces):
+            try:
+                found.append(session.get(name))
+            except Error as exc:
+                print(f"pfstatus: {describe_error(exc)}", file=sys.stderr)
+                code = FAILED
+    if args.json:
+        print(json.dumps([pf.to_dict() for pf in found], indent=2))
+    elif found:
+        _show(found)
+    return code or (YES if all(pf.lacp.status is LacpStatus.UP for pf in found) else NO)
+
+
+def _show(found: list[LinkStatus]) -> None:
+    paint = Painter()
+    head = [(column, BOLD) for column in _COLUMNS]
+    print(table([head, *map(_row, found)], paint))
+    for pf in found:
+        if pf.lacp.status is not LacpStatus.UP:
+            print(f"\n{paint((pf.name, TONES[pf.lacp.status]))}: {pf.lacp.sentence}")
+
+
+def _row(pf: LinkStatus) -> tuple[Cell, ...]:
+    link = "-" if pf.operstate is None else str(pf.operstate)
+    bond = pf.bond
+    slow = bond is not None and bond.lacp_rate is LacpRate.SLOW
+    return (
+        pf.name,
+        link if pf.operstate is OperState.UP else (link, RED),
+        (str(pf.lacp), TONES[pf.lacp.status]),
+        _master(pf, bond),
+        "-" if bond is None or bond.lacp_rate is None else (str(bond.lacp_rate), YELLOW * slow),
+        "-" if bond is None or bond.partner_mac is None else bond.partner_mac,
+        _vfs(pf),
+    )
+
+
+def _master(pf: LinkStatus, bond: Bond | None) -> Cell:
+    if bond is None:
+        return f"({pf.master_kind})" if pf.master_kind else "-"
+    if bond.mode == BondMode.IEEE_802_3AD:
+        return bond.name
+    return f"{bond.name} ({bond.mode})", YELLOW
+
+
+def _vfs(pf: LinkStatus) -> Cell:
+    counts = Counter(vf.link_state for vf in pf.vfs or ())
+    text = ", ".join(f"{counts[state]} {state}" for state in LinkState if counts[state])
+    tone = RED if counts[LinkState.DISABLE] else YELLOW if counts[LinkState.ENABLE] else ""
+    return text or "-", tone

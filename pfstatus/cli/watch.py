@@ -1,0 +1,122 @@
+"""Tell of each change of PFs as it comes: those named, or all ports of 802.3ad bonds.
+
+The first line of each PF is its present. Ends with Ctrl-C or SIGTERM, and then with 0.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pfstatus.cli.base import DIM, TONES, YES, Painter, names, open_session, stop_by_signal
+from pfstatus.explain import ranges
+from pfstatus.monitor import Monitor
+from pfstatus.report import rfc3339
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from pfstatus.values import Change, LinkStatus
+
+NAME = "watch"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    parser.add_argument("interfaces", nargs="*", metavar="PF")
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="between questions while LACP is up (%(default)s)",
+    )
+    parser.add_argument(
+        "--vfs",
+        action="store_true",
+        help="tell of VFs, too; asks the NIC's driver for each of them each time",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="an object a line: time, and Change.to_dict()"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run it."""
+    session = open_session(args, events=True)
+    with session:
+        watched = names(session, args.interfaces)
+        with Monitor(*watched, interval=args.interval, vfs=args.vfs, session=session) as monitor:
+            stop_by_signal(monitor.stop)
+            paint = Painter()
+            width = max(map(len, watched))
+            for change in monitor:
+                line = _json(change) if args.json else _line(change, width, paint)
+                print(line, flush=True)
+    return YES
+
+
+def _json(change: Change) -> str:
+    return json.dumps({"time": rfc3339(time.time_ns()), **change.to_dict()}, separators=(",", ":"))
+
+
+def _line(change: Change, width: int, paint: Painter) -> str:
+    clock = datetime.now().strftime("%H:%M:%S.%f")[:-3]
+    tone = TONES[change.new.lacp.status]
+    what = ", ".join(_differences(change))
+    news = change.old is None or change.old.lacp != change.new.lacp
+    why = f"  {change.new.lacp.sentence}" if news else ""
+    cause = paint((f"[{change.cause}]", DIM))
+    return f"{paint((clock, DIM))}  {change.name.ljust(width)}  {paint((what, tone))}{why} {cause}"
+
+
+def _differences(change: Change) -> Iterator[str]:
+    old, new = change.old, change.new
+    if old is None:
+        yield f"LACP {new.lacp}"
+        if new.vfs:
+            yield _vfs(new)
+        return
+    if old.lacp != new.lacp:
+        yield f"LACP {old.lacp} → {new.lacp}"
+    before, after = _details(old), _details(new)
+    for word in before:
+        if before[word] != after[word]:
+            yield f"{word} {before[word]} → {after[word]}"
+    if new.vfs and old.vfs != new.vfs:
+        yield _vfs(new)
+
+
+def _details(pf: LinkStatus) -> dict[str, str]:
+    bond = pf.bond
+    found = {
+        "ifindex": pf.ifindex,
+        "name": pf.ifname,
+        "link": pf.operstate,
+        "master": bond.name if bond else pf.master_kind,
+        "active": pf.active,
+        "aggregator": pf.aggregator_id,
+        "actor": None if pf.actor is None else f"{int(pf.actor):#04x}",
+        "partner": None if pf.partner is None else f"{int(pf.partner):#04x}",
+        "mode": bond and bond.mode,
+        "rate": bond and bond.lacp_rate,
+        "miimon": bond and bond.miimon,
+        "min_links": bond and bond.min_links,
+        "ports": bond and bond.num_ports,
+        "active aggregator": bond and bond.aggregator_id,
+        "key": bond and bond.actor_key,
+        "switch key": bond and bond.partner_key,
+        "switch": bond and bond.partner_mac,
+        "VFs": pf.num_vfs,
+    }
+    return {word: "-" if value is None else str(value) for word, value in found.items()}
+
+
+def _vfs(pf: LinkStatus) -> str:
+    by_state = sorted(pf.vfs or (), key=lambda vf: vf.link_state)
+    groups = groupby(by_state, lambda vf: vf.link_state)
+    return ", ".join(f"VF {ranges(vf.vf for vf in vfs)} {state}" for state, vfs in groups)
