@@ -43,9 +43,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [*sorted(path.relative_to(ROOT) for path in DOCS.rglob("*.md")), Path("README.md")]
-MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "pfstatus").glob("*.py"))
+MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "pfstatus").rglob("*.py"))
 DIRECTIVES = {"{literalinclude}", "{toctree}"}  # not code: Sphinx's own matter
 SHELL = {"sh", "console"}
+SUBCOMMANDS = {"status", "watch", "explain", "set", "relay", "capture"}
 
 
 class Block(NamedTuple):
@@ -153,14 +154,10 @@ class Stage:
                 pass
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
-    def run(self, block: Block, names: dict[str, object]) -> str:
-        """Run a block. Returns what it printed."""
-        # A docstring may show the inside of an async function.
-        flags = 0 if block.place.startswith("docs") else ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        code = compile(block.code, block.place, "exec", flags)
-        known = set(names)
+    def watch(self, place: str, program: Callable[[], object]) -> str:
+        """Run a program while things happen to it. Returns what it printed."""
         begin = self.output.tell()
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         self.asked = queue.SimpleQueue()
         self.kernel.on_request = self.asked.put
         happenings = threading.Thread(target=self._happen)
@@ -168,20 +165,45 @@ class Stage:
         try:
             with contextlib.redirect_stdout(self.output), contextlib.suppress(KeyboardInterrupt):
                 try:
-                    awaitable = eval(code, names)
-                    if awaitable:
-                        asyncio.run(awaitable)
+                    program()
                 finally:
                     self.asked.put("end")
                     happenings.join()
         finally:
             self.kernel.on_request = None
-            signal.signal(signal.SIGTERM, handler)
-        assert self.patient, f"{block.place} does not end, and asks nothing"
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        assert self.patient, f"{place} does not end, and asks nothing"
+        return self.output.getvalue()[begin:]
+
+    def run_python(self, block: Block, names: dict[str, object]) -> str:
+        """Run a block, then the tests that it defines."""
+        # A docstring may show the inside of an async function.
+        flags = 0 if block.place.startswith("docs") else ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code = compile(block.code, block.place, "exec", flags)
+        known = set(names)
+
+        def program() -> None:
+            awaitable = eval(code, names)
+            if awaitable:
+                asyncio.run(awaitable)
+
+        output = self.watch(block.place, program)
         for name in names.keys() - known:
             if name.startswith("test_"):
                 self._run_test(names[name])
-        return self.output.getvalue()[begin:]
+        return output
+
+    def run_console(self, block: Block) -> None:
+        """Run each command of a block, and compare with the output below it."""
+        from pfstatus.cli import main
+
+        for part in re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]:
+            line, _, expected = part.partition("\n")
+            command, *arguments = shlex.split(line)
+            assert command == "pfstatus", f"{block.place}: a block of sh is not run, this one is"
+            got = self.watch(block.place, lambda arguments=arguments: main(arguments))
+            assert matches(expected, got), f"{block.place}: {line} printed:\n{got}"
 
     @staticmethod
     def _run_test(test: Callable[..., None]) -> None:
@@ -198,6 +220,8 @@ class BlockEndedError(Exception):
 def stage(kernel: FakeKernel, monkeypatch, tmp_path) -> Stage:
     stage = Stage(kernel)
     monkeypatch.setattr("pfstatus.session.Wire", stage.wire)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)
     # Records of disabled VFs go where they may.
     monkeypatch.setattr("pfstatus.relay.Ledger", lambda path: Ledger(path and tmp_path / path.name))
     return stage
@@ -210,15 +234,17 @@ def matches(expected: str, got: str) -> bool:
 
 def play(stage: Stage, page: list[Block], names: dict[str, object]) -> None:
     for block, after in zip(page, [*page[1:], None], strict=False):
+        if block.language == "console":
+            stage.run_console(block)
         if block.language != "python":
             continue
-        got = stage.run(block, names)
+        got = stage.run_python(block, names)
         if after and after.language == "text":
             assert matches(after.code, got), f"{after.place} shows, but the program printed:\n{got}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=str)
-def test_python_of_a_page_does_what_the_page_says(stage, path):
+def test_programs_of_a_page_do_what_the_page_says(stage, path):
     play(stage, blocks_of_page(path), {"__name__": "page"})
 
 
@@ -272,7 +298,8 @@ def test_json_is_json(block):
 
 @by_place(blocks(*SHELL))
 def test_shell_names_what_exists(block):
-    code = re.sub(r"^\$ ", "", block.code, flags=re.MULTILINE)
+    commands = re.findall(r"^\$ (.*\n)", block.code, re.MULTILINE)
+    code = "".join(commands) if block.language == "console" else block.code
     subprocess.run(["bash", "-n"], input=code.encode(), check=True)
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
@@ -283,10 +310,22 @@ def test_shell_names_what_exists(block):
         for before, word in zip(["", *words], words, strict=False):
             if before == "make":
                 assert word in targets, line
+            if Path(before).name == "pfstatus" and word in SUBCOMMANDS:
+                command_line(words[words.index(before) + 1 :])
             if re.match(r"(examples|tests|docs|csrc)/", word):
                 assert (ROOT / word).exists(), line
             for wanted in re.findall(r"pfstatus\[(.*)\]", word):
                 assert set(wanted.split(",")) <= extras.keys(), line
+
+
+def command_line(words: list[str]) -> None:
+    """Refuse what the command pfstatus would refuse."""
+    from pfstatus.cli import parser
+
+    try:
+        parser().parse_args(words)
+    except SystemExit as exc:
+        assert not exc.code, f"pfstatus {shlex.join(words)}"
 
 
 def unit_of(block: Block) -> configparser.ConfigParser:
@@ -299,6 +338,9 @@ def unit_of(block: Block) -> configparser.ConfigParser:
 @by_place(blocks("ini"))
 def test_unit_gives_the_relay_cap_net_admin_and_no_more(block):
     service = unit_of(block)["Service"]
+    program, *words = shlex.split(service["ExecStart"])
+    assert Path(program).name == "pfstatus"
+    command_line(words)
     assert service["AmbientCapabilities"] == service["CapabilityBoundingSet"] == "CAP_NET_ADMIN"
     assert "AF_NETLINK" in service["RestrictAddressFamilies"].split()
     record = pfstatus.Policy().state_file
