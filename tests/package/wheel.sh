@@ -49,6 +49,7 @@ wheel=$(echo dist/*.whl)
 version=$(basename "$wheel" | cut -d- -f2)
 say "$(basename "$wheel"): $(du -k "$wheel" | cut -f1) KiB, with $libnl"
 abi3audit --strict "$wheel" || die "it uses what the limited API has not"
+say "abi3audit finds nothing"
 
 # ---- Use
 
@@ -66,11 +67,13 @@ run() {
 ! run python -c 'import ctypes; ctypes.CDLL("libnl-3.so.200")' 2>/dev/null ||
     die "the machine's own libnl is still to be had"
 
+# With venv, which Debian packs apart.
 pythons() {
-    local version
-    for version in 11 12 13 14; do
-        "python3.$version" -c '' 2>/dev/null && echo "python3.$version"
+    local python found=
+    for python in python3.11 python3.12 python3.13 python3.14; do
+        "$python" -c 'import ensurepip, venv' 2>/dev/null && found+="$python "
     done
+    echo "${found:-$PYTHON}"
 }
 
 for python in ${PYTHONS:-$(pythons)}; do
