@@ -49,5 +49,5 @@ html_theme_options = {
         "color-api-pre-name": "#9198a1",
     },
 }
-pygments_style = "friendly"
+pygments_style = "default"
 pygments_dark_style = "github-dark"

@@ -3,9 +3,13 @@
 ``explain()`` is pure: a status, and what a session and sysfs know besides. Agents use it as
 ``pfstatus explain`` does::
 
-    with pfstatus.Session() as session:
+    from pfstatus import Session
+    from pfstatus.explain import explain, works
+    from pfstatus.sysfs import facts
+
+    with Session() as session:
         status = session.get("ens5f0")
-        findings = explain(status, facts(status.ifname, may_set_vfs=session.may_set_vfs()))
+        findings = explain(status, facts("ens5f0", may_set_vfs=session.may_set_vfs()))
         assert works(findings), [finding.sentence for finding in findings]
 """
 
