@@ -53,6 +53,8 @@ _OUTAGE_LOOK = 1.0
 """Most seconds between looks while LACP is down, however long the interval."""
 _LOOK_SHARE = 20
 """A look may take one part in so many of the time: reading VFs holds the lock too."""
+_FLUSH = 0.25
+"""Seconds into a long batch after which what was done so far is told."""
 _RETRY = (0.1, 10.0)
 """Seconds until a VF is tried again: at first, and at most."""
 _NEVER = object()
@@ -286,6 +288,7 @@ class Relay:
         if old is not None and old.ifindex != change.new.ifindex:
             self._forget_nic(pf)
         if old is None or old.lacp.status is not lacp or old.ifindex != change.new.ifindex:
+            self._settle(pf)
             pf.pending.clear()
             pf.holds.clear()
             pf.failing.clear()
@@ -377,7 +380,7 @@ class Relay:
 
         Between the messages of a slow NIC the other PFs are listened to and served.
         """
-        listened = time.monotonic()
+        listened = told = time.monotonic()
         while not self._monitor.stopped:
             now = time.monotonic()
             due = [pf for pf in self._pfs.values() if pf.look_due <= now and not pf.pending]
@@ -393,9 +396,11 @@ class Relay:
                 continue
             gap = _gap(self._set_some(pf))
             if gap or time.monotonic() - listened > _LOOK_GAP:
-                self._flush()
                 self._listen_for(gap)
                 listened = time.monotonic()
+            if time.monotonic() - told > _FLUSH:
+                self._flush()
+                told = time.monotonic()
 
     def _listen_for(self, seconds: float) -> None:
         """Leave the lock to others for a while, unless another PF has something due."""
@@ -493,6 +498,7 @@ class Relay:
             self._say(level, message, **fields)
 
     def _flush(self) -> None:
+        """Tell what there is to tell: it can wait for what is to be set, but not for ever."""
         for pf in self._pfs.values():
             if pf.done:
                 self._settle(pf)
