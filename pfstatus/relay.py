@@ -321,6 +321,7 @@ class Relay:
     def _look(self, pf: _Pf) -> None:
         """Read a PF's VFs and note what is to be set."""
         assert pf.status is not None
+        self._settle(pf)  # the last batch has a say in what is tried again
         if pf.unsupported:
             pf.look_due = math.inf
             return
