@@ -50,7 +50,6 @@ MODULES = sorted(
 )
 DIRECTIVES = {"{literalinclude}", "{toctree}"}  # not code: Sphinx's own matter
 SHELL = {"sh", "console"}
-SUBCOMMANDS = {"status", "watch", "explain", "set", "relay", "capture"}
 
 
 class Block(NamedTuple):
@@ -309,16 +308,28 @@ def test_shell_names_what_exists(block):
         "optional-dependencies"
     ]
     for line in code.replace("\\\n", " ").splitlines():
-        words = shlex.split(line, comments=True)
-        for before, word in zip(["", *words], words, strict=False):
-            if before == "make":
-                assert word in targets, line
-            if Path(before).name == "pfstatus" and word in SUBCOMMANDS:
-                command_line(words[words.index(before) + 1 :])
-            if re.match(r"(examples|tests|docs|csrc)/", word):
-                assert (ROOT / word).exists(), line
-            for wanted in re.findall(r"pfstatus\[(.*)\]", word):
-                assert set(wanted.split(",")) <= extras.keys(), line
+        for words in commands_of(line):
+            if Path(words[0]).name == "pfstatus":
+                command_line(words[1:])
+            if words[0] == "make":
+                assert words[1] in targets, line
+            for word in words:
+                if re.match(r"(examples|tests|docs|csrc)/", word):
+                    assert (ROOT / word).exists(), line
+                for wanted in re.findall(r"pfstatus\[(.*)\]", word):
+                    assert set(wanted.split(",")) <= extras.keys(), line
+
+
+def commands_of(line: str) -> list[list[str]]:
+    """The words of each command in a line, without redirections and variables set before it."""
+    words = shlex.split(line, comments=True)
+    commands: list[list[str]] = [[]]
+    for word in words:
+        if word in {"&&", "||", "|", ";"}:
+            commands.append([])
+        elif commands[-1] or not re.match(r"\w+=", word):
+            commands[-1].append(word)
+    return [command for command in commands if command]
 
 
 def command_line(words: list[str]) -> None:
