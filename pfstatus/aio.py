@@ -139,7 +139,7 @@ class AsyncMonitor:
         changes = await self.poll()
         if not changes:
             raise StopAsyncIteration
-        self._monitor._put_back(changes[1:])
+        self._monitor._told = changes[1:]
         return changes[0]
 
     async def poll(self, timeout: float | None = None) -> list[Change]:

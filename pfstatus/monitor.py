@@ -59,6 +59,18 @@ class _Pf:
             self.cause = cause
 
 
+class _Wakeup:
+    """An eventfd that is closed when nobody holds it any more."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 class Monitor:
     """Tells of changes of PFs, each followed by its name.
 
@@ -120,12 +132,12 @@ class Monitor:
         self.session = session or Session(netns=netns, events=True)
         """For other questions and settings in the same namespace, by the same thread."""
         self._wire = self.session._wire
-        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._wakeup: _Wakeup | None = _Wakeup()
         self._epoll = select.epoll()
         close_in_child(self)
         try:
             self._epoll.register(self._wire.fileno(), select.EPOLLIN)
-            self._epoll.register(self._stop_fd, select.EPOLLIN)
+            self._epoll.register(self._wakeup.fd, select.EPOLLIN)
             self._watch()
         except BaseException:
             self.close()
@@ -154,18 +166,16 @@ class Monitor:
     def stop(self) -> None:
         """End a wait that is under way, and all later ones. From any thread or signal handler."""
         self._stopped = True
-        if not self.closed:
-            os.eventfd_write(self._stop_fd, 1)
+        wakeup = self._wakeup  # close() in another thread, or in a signal handler, leaves it open
+        if wakeup:
+            os.eventfd_write(wakeup.fd, 1)
 
     def close(self) -> None:
-        """Close the descriptors and the session. May be called again.
-
-        Not while another thread may still call stop(): join that one first.
-        """
+        """Close the descriptors and the session. May be called again."""
         if self.closed:
             return
         self._epoll.close()
-        os.close(self._stop_fd)
+        self._wakeup = None
         if self._timer:
             os.close(self._timer.fd)
         self.session.close()
@@ -235,11 +245,6 @@ class Monitor:
                 wake = min(wake, deadline)
             self._epoll.poll(max(0.0, wake - now))
         return []
-
-    def _put_back(self, changes: list[Change]) -> None:
-        """What was polled and not taken is told first, next time."""
-        self._told[:0] = changes
-        self._arm()
 
     def _arm(self) -> None:
         """Have fileno() become readable at the next question."""

@@ -162,9 +162,6 @@ class _Loop:
         self.started = False
         self._listeners = listeners
         self._on_error = on_error
-        # Between the thread, which closes the monitor, and those who stop it. Never held in a
-        # wait; reentrant, since a signal handler may stop what its thread is stopping.
-        self._lock = threading.RLock()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -172,21 +169,18 @@ class _Loop:
         return self.monitor.stopped or self.monitor.closed
 
     def start(self) -> None:
-        with self._lock:
-            if self.started or self.over:
-                msg = "an observer starts once: make another"
-                raise RuntimeError(msg)
-            self.started = True
+        if self.started or self.over:
+            msg = "an observer starts once: make another"
+            raise RuntimeError(msg)
+        self.started = True
         _running.add(self)
         self._thread.start()
 
     def stop(self) -> None:
-        if self.monitor.closed:  # as in a child of fork(), where the lock may be held for ever
-            return
-        with self._lock:
-            self.monitor.stop()
-            if not self.started:
-                self.monitor.close()
+        # Without a lock: a signal handler may stop what its thread is stopping.
+        self.monitor.stop()
+        if not self.started:
+            self.monitor.close()
 
     def join(self, timeout: float | None = None) -> None:
         # One that is about to start finds itself stopped, and calls nobody.
@@ -198,8 +192,7 @@ class _Loop:
             while not self.over:
                 self._turn()
         finally:
-            with self._lock:
-                self.monitor.close()
+            self.monitor.close()
 
     def _turn(self) -> None:
         try:

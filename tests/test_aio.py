@@ -152,6 +152,30 @@ def test_poll_of_nothing_takes_its_time_and_no_longer(watch):
     assert 0.05 <= run(program()) < SOON
 
 
+@pytest.mark.usefixtures("pf")
+def test_poll_that_is_over_leaves_nothing_in_the_loop(watch):
+    async def program():
+        loop = asyncio.get_running_loop()
+        timers = []
+        call_at = loop.call_at
+
+        def noting(*args, **options):
+            timers.append(call_at(*args, **options))
+            return timers[-1]
+
+        monitor = watch("ens5f0")
+        await monitor.poll()
+        loop.call_at = noting
+        task = asyncio.create_task(monitor.poll(NEVER))
+        await waits(task)
+        monitor.stop()
+        await task
+        assert not loop.remove_reader(monitor._monitor.fileno())
+        return [timer.cancelled() for timer in timers]
+
+    assert run(program()) == [True]
+
+
 def test_no_thread_is_made(pf, watch):
     before = threading.enumerate()
 

@@ -547,6 +547,24 @@ def test_iteration_that_was_left_can_be_taken_up_again(watch):
 
 
 @pytest.mark.usefixtures("pf")
+def test_stop_during_close_writes_to_no_descriptor_of_another(watch, monkeypatch):
+    """The number of a descriptor that was closed is the next file's."""
+    monitor = watch("ens5f0")
+    written = []
+
+    def close_first(fd, value):
+        monitor.close()  # as another thread may, or the program that this handler interrupted
+        written.append((fd, value))
+        os.fstat(fd)
+
+    monkeypatch.setattr("pfstatus.monitor.os.eventfd_write", close_first)
+    monitor.stop()
+    ((fd, _),) = written
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+@pytest.mark.usefixtures("pf")
 def test_close_may_be_called_again_and_closes_the_session(kernel):
     with Monitor("ens5f0", session=kernel.session()) as monitor:
         monitor.fileno()

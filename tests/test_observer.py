@@ -285,6 +285,21 @@ def test_stop_from_within_on_error_works_too(observe):
 
 
 @pytest.mark.usefixtures("pf")
+def test_listener_that_stops_and_raises_is_the_last_that_is_heard_of(observe):
+    failed = Told()
+
+    def last(_change):
+        observer.stop()
+        raise LookupError
+
+    observer = observe(last, on_error=failed)
+    observer.start()
+    thread_of(observer).join(SOON)
+    observer.stop()
+    assert failed.empty()
+
+
+@pytest.mark.usefixtures("pf")
 def test_stop_by_many_threads_at_once_is_one(observe):
     for _ in range(20):
         observer = observe(Told())

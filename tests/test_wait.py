@@ -126,8 +126,8 @@ def test_session_is_closed_after(kernel, end):
 def test_no_capability_is_needed():
     """Also not for a monitor, an observer, and asyncio's."""
     code = """
-import asyncio, pfstatus, queue
-status = open("/proc/self/status").read()
+import asyncio, pathlib, pfstatus, queue
+status = pathlib.Path("/proc/self/status").read_text()
 assert "CapEff:\\t0000000000000000" in status, status
 try:
     pfstatus.wait_for("lo", timeout=0)
