@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pfstatus.values import Bond
 
 NAME = "status"
+_NO_PARTNER = "00:00:00:00:00:00"
 _COLUMNS = ("PF", "LINK", "LACP", "BOND", "RATE", "SWITCH", "VFS")
 
 
@@ -82,7 +83,7 @@ def _row(pf: LinkStatus) -> tuple[Cell, ...]:
         (str(pf.lacp), TONES[pf.lacp.status]),
         _master(pf, bond),
         "-" if bond is None or bond.lacp_rate is None else (str(bond.lacp_rate), YELLOW * slow),
-        "-" if bond is None or bond.partner_mac is None else bond.partner_mac,
+        "-" if bond is None or bond.partner_mac in (None, _NO_PARTNER) else str(bond.partner_mac),
         _vfs(pf),
     )
 

@@ -98,7 +98,7 @@ def _details(pf: LinkStatus) -> dict[str, str]:
         "name": pf.ifname,
         "link": pf.operstate,
         "master": bond.name if bond else pf.master_kind,
-        "active": pf.active,
+        "active": None if pf.active is None else "yes" if pf.active else "no",
         "aggregator": pf.aggregator_id,
         "actor": None if pf.actor is None else f"{int(pf.actor):#04x}",
         "partner": None if pf.partner is None else f"{int(pf.partner):#04x}",

@@ -1,0 +1,266 @@
+"""What is said of a PF, and the command that mends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pfstatus import (
+    BondMode,
+    Lacp,
+    LacpRate,
+    LacpReason,
+    LacpStatus,
+    LinkState,
+    LinkStatus,
+    sysfs,
+)
+from pfstatus.explain import Facts, Level, explain, ranges, works
+
+GOOD_FACTS = Facts(
+    may_set_vfs=True,
+    driver="ice",
+    pci_address="0000:5e:00.0",
+    total_vfs=64,
+    admin_up=True,
+    switchdev=False,
+    bond_ports=("ens5f0",),
+)
+
+
+@pytest.fixture
+def pf(kernel):
+    pf = kernel.add_pf("ens5f0", vfs=4)
+    kernel.add_bond("bond0", pf).min_links = 1
+    return pf
+
+
+@pytest.fixture
+def look(kernel, pf):
+    """A status of the PF as it is by then, its bond with min_links 1."""
+    with kernel.session() as session:
+
+        def status():
+            found = session.get(pf.name)
+            return replace(found, bond=found.bond and replace(found.bond, min_links=1))
+
+        yield status
+
+
+def wrong(status, facts=GOOD_FACTS) -> dict[str, tuple[Level, str | None]]:
+    """What is to be mended: topic, level, command."""
+    return {
+        finding.topic: (finding.level, finding.command)
+        for finding in explain(status, facts)
+        if finding.level in (Level.WARNING, Level.PROBLEM)
+    }
+
+
+def test_nothing_is_missing_where_failover_works(look):
+    findings = explain(look(), GOOD_FACTS)
+    assert wrong(look()) == {}
+    assert works(findings)
+    assert {f.level for f in findings} == {Level.GOOD, Level.NOTE}
+
+
+def test_what_facts_would_tell_is_passed_over_without_them(look):
+    assert works(explain(look()))
+
+
+def test_absent_pf_has_one_finding():
+    lacp = Lacp(LacpStatus.UNKNOWN, LacpReason.ABSENT, "")
+    (finding,) = explain(LinkStatus("ens9", lacp), GOOD_FACTS)
+    assert (finding.topic, finding.level) == ("absent", Level.PROBLEM)
+
+
+def test_link_down_tells_cable_from_setting(look, pf):
+    pf.set_carrier(False)
+    assert wrong(look()) == {"link": (Level.PROBLEM, "ethtool ens5f0")}
+    facts = replace(GOOD_FACTS, admin_up=False)
+    assert wrong(look(), facts) == {"link": (Level.PROBLEM, "ip link set ens5f0 up")}
+
+
+def test_no_bond_is_mended_by_one(kernel, look, pf):
+    kernel.enslave(pf, None)
+    level, command = wrong(look())["bond"]
+    assert level is Level.PROBLEM
+    assert command.startswith("ip link add bond-ens5f0 type bond mode 802.3ad ")
+
+
+def test_bridge_is_left_first(kernel, look, pf):
+    kernel.add_bridge("br0", pf)
+    level, command = wrong(look())["bond"]
+    assert level is Level.PROBLEM
+    assert command.startswith("ip link set ens5f0 nomaster && ip link add ")
+
+
+def test_wrong_mode_is_changed_without_ports(look, pf):
+    pf.master.mode = BondMode.ACTIVE_BACKUP
+    level, command = wrong(look(), replace(GOOD_FACTS, bond_ports=("ens5f0", "ens5f1")))[
+        "bond-mode"
+    ]
+    assert level is Level.PROBLEM
+    steps = command.split(" && ")
+    assert steps.index("ip link set ens5f1 nomaster") < next(
+        i for i, step in enumerate(steps) if "mode 802.3ad" in step
+    )
+
+
+def test_several_ports_are_parted(look):
+    facts = replace(GOOD_FACTS, bond_ports=("ens5f0", "ens5f1"))
+    assert wrong(look(), facts) == {"ports": (Level.PROBLEM, "ip link set ens5f1 nomaster")}
+
+
+def test_several_ports_are_seen_without_facts(kernel, look, pf):
+    kernel.enslave(kernel.add_pf("ens5f1"), pf.master)
+    assert wrong(look(), Facts()) == {"ports": (Level.PROBLEM, "cat /proc/net/bonding/bond0")}
+
+
+def test_slow_rate_is_a_warning(look, pf):
+    pf.master.lacp_rate = LacpRate.SLOW
+    level, command = wrong(look())["lacp-rate"]
+    assert level is Level.WARNING
+    assert "lacp_rate fast" in command
+    assert works(explain(look(), GOOD_FACTS))
+
+
+@pytest.mark.parametrize(
+    ("field", "topic"), [("miimon", "miimon"), ("min_links", "min-links")], ids=str
+)
+def test_bond_option_that_is_0_is_a_warning(look, field, topic):
+    status = look()
+    status = replace(status, bond=replace(status.bond, **{field: 0}))
+    ((found, (level, command)),) = wrong(status).items()
+    assert (found, level) == (topic, Level.WARNING)
+    assert command.startswith(f"ip link set bond0 type bond {field} 1")
+
+
+def test_slow_partner_is_noted(look, pf):
+    pf.partner &= ~2
+    notes = [f.topic for f in explain(look(), GOOD_FACTS) if f.level is Level.NOTE]
+    assert "partner-rate" in notes
+
+
+@pytest.mark.parametrize("step", ["lacp_expire", "lacp_default"])
+def test_lacp_that_is_down_is_a_problem(look, pf, step):
+    getattr(pf, step)()
+    assert wrong(look())["lacp"] == (Level.PROBLEM, "cat /proc/net/bonding/bond0")
+
+
+def test_no_aggregator_is_a_problem(look, pf):
+    pf.aggregator_id = None
+    assert wrong(look())["lacp"] == (Level.PROBLEM, "ip link set bond0 up")
+
+
+def test_no_vfs_are_made_as_far_as_the_device_can(kernel, look, pf):
+    kernel.create_vfs(pf, 0)
+    _, command = wrong(look(), replace(GOOD_FACTS, total_vfs=2))["vfs"]
+    assert command == "echo 2 > /sys/class/net/ens5f0/device/sriov_numvfs"
+    assert wrong(look(), replace(GOOD_FACTS, total_vfs=0)) == {"vfs": (Level.PROBLEM, None)}
+
+
+def test_vfs_in_enable_are_a_problem_and_named(look, pf):
+    pf.vfs.update(dict.fromkeys((0, 1, 3), LinkState.ENABLE))
+    assert wrong(look()) == {"vfs-enable": (Level.PROBLEM, "pfstatus set ens5f0 0-1,3=auto")}
+
+
+def test_vfs_in_disable_are_a_warning_only_while_lacp_is_up(look, pf):
+    pf.vfs[2] = LinkState.DISABLE
+    assert wrong(look()) == {"vfs-disable": (Level.WARNING, "pfstatus set ens5f0 2=auto")}
+    pf.lacp_expire()
+    assert "vfs-disable" not in wrong(look())
+
+
+def test_vf_that_could_not_be_read_is_a_warning(look, pf):
+    pf.hidden.add(1)
+    assert wrong(look())["vfs-missing"][0] is Level.WARNING
+
+
+@pytest.mark.parametrize(
+    ("change", "topic"),
+    [
+        ({"driver": "igb"}, "driver"),
+        ({"switchdev": True}, "switchdev"),
+        ({"may_set_vfs": False}, "capability"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_set_vfs_is_a_problem(look, change, topic):
+    found = wrong(look(), replace(GOOD_FACTS, **change))
+    assert list(found) == [topic]
+    assert found[topic][0] is Level.PROBLEM
+
+
+def test_switchdev_that_cannot_be_seen_is_said_so(look):
+    facts = replace(GOOD_FACTS, switchdev=None)
+    (finding,) = [f for f in explain(look(), facts) if f.topic == "switchdev"]
+    assert finding.level is Level.NOTE
+    assert finding.command == "devlink dev eswitch show pci/0000:5e:00.0"
+
+
+def test_a_name_is_quoted_for_the_shell(kernel):
+    pf = kernel.add_pf("a;reboot", vfs=1)
+    pf.set_carrier(False)
+    with kernel.session() as session:
+        commands = [
+            finding.command for finding in explain(session.get("a;reboot")) if finding.command
+        ]
+    assert commands
+    assert all("'" in command for command in commands)
+
+
+@pytest.mark.parametrize(
+    ("vfs", "text"),
+    [([], ""), ([3], "3"), ([2, 0, 1], "0-2"), ([0, 1, 4, 6, 7], "0-1,4,6-7")],
+    ids=str,
+)
+def test_ranges_are_as_people_write_them(vfs, text):
+    assert ranges(vfs) == text
+
+
+# ---- sysfs
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A sysfs with ens5f0 of driver ice, VF capable, in bond0 with ens5f1."""
+    device = tmp_path / "devices" / "0000:5e:00.0"
+    driver = tmp_path / "drivers" / "ice"
+    net = tmp_path / "net"
+    pf = net / "ens5f0"
+    for folder in (device, driver, pf, net / "bond0" / "bonding"):
+        folder.mkdir(parents=True)
+    (pf / "device").symlink_to(device)
+    (pf / "master").symlink_to(net / "bond0")
+    (device / "driver").symlink_to(driver)
+    (device / "sriov_totalvfs").write_text("64\n")
+    (pf / "flags").write_text("0x1003\n")
+    (net / "bond0" / "bonding" / "slaves").write_text("ens5f0 ens5f1\n")
+    return net
+
+
+def test_facts_are_read_from_sysfs(root):
+    assert sysfs.facts("ens5f0", may_set_vfs=True, root=root) == Facts(
+        may_set_vfs=True,
+        driver="ice",
+        pci_address="0000:5e:00.0",
+        total_vfs=64,
+        admin_up=True,
+        switchdev=False,
+        bond_ports=("ens5f0", "ens5f1"),
+    )
+
+
+def test_facts_of_what_is_not_there_are_not_known(root):
+    assert sysfs.facts("ens9", root=root) == Facts()
+
+
+def test_representor_tells_switchdev_mode(root):
+    (root / "ens5f0" / "phys_switch_id").write_text("aa55\n")
+    assert sysfs.facts("ens5f0", root=root).switchdev is None
+    for name, switch in (("eth0", "bb66"), ("ens5f0_1", "aa55")):
+        (root / name).mkdir()
+        (root / name / "phys_port_name").write_text("pf0vf1\n")
+        (root / name / "phys_switch_id").write_text(f"{switch}\n")
+    assert sysfs.facts("ens5f0", root=root).switchdev is True
