@@ -58,21 +58,27 @@ class Block(NamedTuple):
     place: str
     language: str
     code: str
+    before: str = ""
+    """What happens first: `<!-- stage: statements -->` on the line above, unseen by readers."""
 
 
 def blocks_of_page(path: Path) -> list[Block]:
     """Each fenced block of a page, in order."""
-    found, fence, begun, lines = [], "", 0, []
+    found, fence, begun, lines, last = [], "", 0, [], ""
     for number, line in enumerate((ROOT / path).read_text().splitlines(), 1):
         mark = re.match(r"\s*(```+)(.*)", line)
         if not fence and mark:
             fence, language, begun, lines = mark[1], mark[2].strip(), number, []
         elif fence and line.strip() == fence:
             code = dedent("\n".join(lines)) + "\n"
-            found.append(Block(f"{path}:{begun}", (language.split() or [""])[0], code))
+            stage = re.fullmatch(r"<!-- stage: (.*) -->", last)
+            word = (language.split() or [""])[0]
+            found.append(Block(f"{path}:{begun}", word, code, stage[1] if stage else ""))
             fence = ""
-        else:
+        elif fence:
             lines.append(line)
+        else:
+            last = line
     assert not fence, f"{path}:{begun}: a block without an end"
     return found
 
@@ -237,6 +243,7 @@ def matches(expected: str, got: str) -> bool:
 
 def play(stage: Stage, page: list[Block], names: dict[str, object]) -> None:
     for block, after in zip(page, [*page[1:], None], strict=False):
+        exec(block.before, {"kernel": stage.kernel, "pf": stage.pf, "pfstatus": pfstatus})
         if block.language == "console":
             stage.run_console(block)
         if block.language != "python":
