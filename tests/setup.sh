@@ -96,8 +96,12 @@ if [ "$(cat .venv/.python 2>/dev/null)" != "$version" ]; then
     printf '%s\n' "$version" >.venv/.python
 fi
 
-# What the environment was made from: the C core is compiled anew when it changes.
-state=$(cat pyproject.toml CMakeLists.txt csrc/*.[ch] pfstatus/*.h "$0" | sha256sum)
+# What the environment was made from: the C core is compiled anew when it changes, and an editable
+# install knows its modules by name.
+state=$({
+    find pfstatus pytest_pfstatus.py -name '*.py' | sort
+    cat pyproject.toml CMakeLists.txt cmake/* csrc/*.[ch] pfstatus/*.h "$0"
+} | sha256sum)
 if [ "$(cat .venv/.state 2>/dev/null)" != "$state" ]; then
     say "building pfstatus into .venv"
     .venv/bin/python -m pip --disable-pip-version-check install -q \
