@@ -131,10 +131,11 @@ static void ours_decode(void)
 static void libnl_read_vfs(void)
 {
 	struct rtnl_link *link;
-	int ret = rtnl_link_get_kernel(nl, (int)ifindex, NULL, &link);
 
-	/* Its parser fails on a VF list whose length wrapped. */
-	if (ret < 0)
+	/* Its parser fails on a VF list whose length wrapped, and would wait for ever after. */
+	if (libnl_failed)
+		return;
+	if (rtnl_link_get_kernel(nl, (int)ifindex, NULL, &link) < 0)
 		libnl_failed = true;
 	else
 		rtnl_link_put(link);

@@ -34,6 +34,7 @@ NETLINK = Path(__file__).parents[2] / "build" / "bench" / "netlink"
 def c_figures(name: str) -> Figures:
     """The floor, libpfstatus and libnl-route, from C."""
     shown = subprocess.run([NETLINK, name], capture_output=True, text=True, check=True)
+    print(shown.stderr, end="")
     lines = (line.split("\t") for line in shown.stdout.splitlines())
     return {(operation, f"{who} (C)"): int(ns) / 1e9 for operation, who, ns in lines}
 
