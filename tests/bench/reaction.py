@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
 from nic import reaction
 from relay_process import RelayProcess
-from topology import Lab, Port, wait_for
+from topology import Lab, Port
 
 import pfstatus
 
@@ -59,8 +59,10 @@ def measure(port: Port, vfs: int, rounds: int) -> dict[bool, list[float]]:
                 time.sleep(0.5)
                 port.nic.reset_trace()
                 port.nic.sample_lacp(on=up)  # the way down is announced
+                relay.mark()
                 port.lacp_unblock() if up else port.lacp_block("to-pf")
-                wait_for(lambda: set(port.nic.vf_states().values()) == {state}, 40, state)  # noqa: B023
+                # By what it says, when it is done: looking would compete for the processors.
+                relay.wait("vf link state was set", 40, count=vfs, state=state)
                 time.sleep(0.2)
                 done = reaction(port.nic.trace(), up=up)
                 port.nic.sample_lacp(on=False)
