@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from pfstatus.errors import Error, LinkNotFoundError
 from pfstatus.ledger import Ledger
 from pfstatus.monitor import Monitor
-from pfstatus.policy import Plan, Policy, Restore, plan
+from pfstatus.policy import Policy, plan
 from pfstatus.report import Report, log, to_logging
 from pfstatus.values import (
     Cause,
@@ -254,8 +254,10 @@ class Relay:
                 self._say_result(interface, result)
             time.sleep(_gap(cost * len(done)))
         if status.ifindex is not None and not self._policy.dry_run:
-            failed = frozenset(result.vf for result in results if result.error)
-            self._ledger.set(interface, status.ifindex, failed)
+            # A list may be sparse: what is not in it was not given back.
+            kept = noted - {vf for vf, _ in status.vfs or ()}
+            kept |= {result.vf for result in results if result.error}
+            self._ledger.set(interface, status.ifindex, kept)
         return tuple(results)
 
     # ---- Listening
@@ -484,6 +486,7 @@ class Relay:
                 continue  # its VFs went with it
             except Error as exc:
                 self._say_failure(name, exc)
+            if self._ledger.get(name):
                 self._say_left(name, "they could not be given back")
 
     # ---- Saying
@@ -615,6 +618,3 @@ def _chunk_size(cost: float) -> int:
 def _gap(seconds: float) -> float:
     """How long to leave the lock to others after a message that held it so long."""
     return seconds * _GAP if seconds > _HOLD / 10 else 0.0
-
-
-__all__ = ["Plan", "Policy", "Relay", "Report", "Restore", "plan"]

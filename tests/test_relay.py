@@ -929,6 +929,21 @@ def test_give_back_says_what_failed_and_keeps_it(rig):
     assert relay.disabled("ens5f0") == {5}
 
 
+def test_give_back_does_not_forget_a_vf_that_could_not_be_read(rig):
+    """i40e leaves a VF out of the list while it resets it."""
+    pf = rig.pf(vfs=3)
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    pf.hidden = {1}
+    assert [vf for vf, _, _ in relay.give_back("ens5f0")] == [0, 2]
+    assert relay.disabled("ens5f0") == {1}
+    pf.hidden = set()
+    assert [vf for vf, _, _ in relay.give_back("ens5f0")] == [1]
+    assert states(pf) == [AUTO] * 3
+    assert relay.disabled("ens5f0") == frozenset()
+
+
 def test_give_back_of_a_pf_that_is_gone_is_an_error(rig):
     relay = rig.relay()
     with pytest.raises(LinkNotFoundError):
