@@ -63,6 +63,7 @@ wheel: setup-build
 
 bench: setup-bench build/bench/netlink
 	$(VENV)/python tests/bench/footprint.py
+	$(VENV)/python tests/bench/cni.py
 	$(LAB) --timeout 900 --results results/bench -- sh -c '\
 		$(VENV)/python tests/bench/netlink.py && $(VENV)/python tests/bench/reaction.py'
 

@@ -97,7 +97,7 @@ class Monitor:
         netns: as for Session; not together with ``session``.
 
     Raises:
-        ValueError: no name, a name twice, more than 128, or an interval that is not positive.
+        ValueError: no name, a name twice, more than 64, or an interval that is not positive.
         Error: a socket could not be opened.
     """
 
