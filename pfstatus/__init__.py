@@ -24,21 +24,21 @@ from pfstatus.values import (
     Lacp,
     LacpRate,
     LacpReason,
-    LacpState,
     LacpStatus,
-    LinkState,
     LinkStatus,
     OperState,
+    PortState,
     Vf,
+    VfLinkState,
     VfResult,
 )
 
 if TYPE_CHECKING:
     from pfstatus.aio import AsyncMonitor
     from pfstatus.observer import Observer
-    from pfstatus.policy import Plan, Policy, plan
-    from pfstatus.relay import Relay
-    from pfstatus.report import Report, json_lines, to_logging
+    from pfstatus.relay.loop import Relay
+    from pfstatus.relay.policy import Plan, Policy, plan
+    from pfstatus.relay.report import Report, json_lines, to_logging
     from pfstatus.wait import LacpTimeoutError, wait_for
 
     __version__: str
@@ -55,11 +55,9 @@ __all__ = [
     "Lacp",
     "LacpRate",
     "LacpReason",
-    "LacpState",
     "LacpStatus",
     "LacpTimeoutError",
     "LinkNotFoundError",
-    "LinkState",
     "LinkStatus",
     "MalformedError",
     "Monitor",
@@ -69,10 +67,12 @@ __all__ = [
     "OperState",
     "Plan",
     "Policy",
+    "PortState",
     "Relay",
     "Report",
     "Session",
     "Vf",
+    "VfLinkState",
     "VfResult",
     "json_lines",
     "plan",
@@ -86,13 +86,13 @@ _LATER = {
     "AsyncMonitor": "aio",
     "LacpTimeoutError": "wait",
     "Observer": "observer",
-    "Plan": "policy",
-    "Policy": "policy",
-    "Relay": "relay",
-    "Report": "report",
-    "json_lines": "report",
-    "plan": "policy",
-    "to_logging": "report",
+    "Plan": "relay.policy",
+    "Policy": "relay.policy",
+    "Relay": "relay.loop",
+    "Report": "relay.report",
+    "json_lines": "relay.report",
+    "plan": "relay.policy",
+    "to_logging": "relay.report",
     "wait_for": "wait",
 }
 

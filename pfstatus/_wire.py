@@ -23,12 +23,12 @@ from pfstatus.values import (
     Lacp,
     LacpRate,
     LacpReason,
-    LacpState,
     LacpStatus,
-    LinkState,
     LinkStatus,
     OperState,
+    PortState,
     Vf,
+    VfLinkState,
 )
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     Tap = Callable[[Direction, bytes], object]
 
 RTM_DELLINK = 17
-_LINK_STATES = tuple(LinkState)
+_LINK_STATES = tuple(VfLinkState)
 # By octet: looked up rather than made, on the path from an event to a setting.
-_PORT_STATES: dict[int, LacpState] = {}
+_PORT_STATES: dict[int, PortState] = {}
 _LOST = (-errno.ENOBUFS, -errno.EBADMSG, -errno.EMSGSIZE)
 _OPER_STATES: dict[int, OperState] = {state.value: state for state in OperState}
 _BOND_MODES: dict[int, BondMode] = {mode.value: mode for mode in BondMode}
@@ -92,10 +92,10 @@ class _Vfs(dict[int, Vf | None]):
 _VFS = _Vfs()
 
 
-def _port_state(octet: int) -> LacpState:
+def _port_state(octet: int) -> PortState:
     state = _PORT_STATES.get(octet)
     if state is None:
-        state = _PORT_STATES[octet] = LacpState(octet)
+        state = _PORT_STATES[octet] = PortState(octet)
     return state
 
 
@@ -310,7 +310,7 @@ class Wire:
                 ports.append(self.status(name, vfs=False))
         return [port for port in ports if port.master_kind == "bond"]
 
-    def vf_set(self, ifindex: int, vfs: Sequence[tuple[int, LinkState]], chunk: int) -> list[int]:
+    def vf_set(self, ifindex: int, vfs: Sequence[tuple[int, VfLinkState]], chunk: int) -> list[int]:
         """Set link states. Returns 0 or an errno (positive) for each."""
         count = len(vfs)
         if count > self._set_capacity:

@@ -25,10 +25,10 @@ from pfstatus.values import (
     BondMode,
     LacpRate,
     LacpReason,
-    LacpState,
     LacpStatus,
-    LinkState,
     LinkStatus,
+    PortState,
+    VfLinkState,
 )
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _lacp(status: LinkStatus) -> Iterator[Finding]:
     if status.lacp.status is LacpStatus.UP:
         partner = f" The partner is {bond.partner_mac}." if bond.partner_mac else ""
         yield Finding("lacp", Level.GOOD, status.lacp.sentence + partner)
-        if status.partner is not None and LacpState.TIMEOUT not in status.partner:
+        if status.partner is not None and PortState.TIMEOUT not in status.partner:
             sentence = (
                 "The switch asks for LACPDUs at the slow rate: it notices a loss after 90 s, "
                 "and goes on sending here until then. Set the short timeout there."
@@ -270,7 +270,7 @@ def _vfs(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
         yield Finding("vfs", Level.PROBLEM, f"{name} has no VFs.", command)
         return
     by_state = {
-        state: [vf.vf for vf in status.vfs if vf.link_state is state] for state in LinkState
+        state: [vf.vf for vf in status.vfs if vf.link_state is state] for state in VfLinkState
     }
     auto, enabled, disabled = by_state.values()
     if auto:

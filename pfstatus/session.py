@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from pfstatus._wire import Wire
 from pfstatus.errors import error
-from pfstatus.values import LinkState, LinkStatus, Vf, VfResult
+from pfstatus.values import LinkStatus, Vf, VfLinkState, VfResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -201,7 +201,7 @@ class Session:
     def set_vf_link_state(
         self,
         pf: str | LinkStatus,
-        settings: Mapping[int, LinkState | int | str] | Iterable[Vf],
+        settings: Mapping[int, VfLinkState | int | str] | Iterable[Vf],
         *,
         chunk: int = 0,
     ) -> tuple[VfResult, ...]:
@@ -212,7 +212,7 @@ class Session:
 
         Args:
             pf: its name, or a status of it, which spares the look-up.
-            settings: link state by VF number: "auto", "enable", "disable" or a LinkState.
+            settings: link state by VF number: "auto", "enable", "disable" or a VfLinkState.
             chunk: most VFs in one message, 0 for no limit. The kernel holds the RTNL lock for
                 a whole message, so a NIC that needs milliseconds for a VF wants small ones.
 
@@ -226,7 +226,7 @@ class Session:
         """
         items = settings.items() if hasattr(settings, "items") else settings
         pairs = [
-            (vf, state if type(state) is LinkState else LinkState.parse(state))
+            (vf, state if type(state) is VfLinkState else VfLinkState.parse(state))
             for vf, state in items
         ]
         for vf, _ in pairs:

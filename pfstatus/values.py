@@ -12,7 +12,7 @@ from enum import Enum, IntEnum, IntFlag
 from typing import Any, NamedTuple
 
 
-class LinkState(IntEnum):
+class VfLinkState(IntEnum):
     """Link state of a VF, uapi/linux/if_link.h ``IFLA_VF_LINK_STATE_*``."""
 
     AUTO = 0
@@ -26,7 +26,7 @@ class LinkState(IntEnum):
         return self.name.lower()
 
     @classmethod
-    def parse(cls, value: LinkState | int | str) -> LinkState:
+    def parse(cls, value: VfLinkState | int | str) -> VfLinkState:
         """Take "auto", "enable", "disable" or the number.
 
         Raises:
@@ -39,12 +39,12 @@ class LinkState(IntEnum):
         raise ValueError(msg)
 
 
-_LINK_STATE_WORDS: dict[LinkState | int | str, LinkState] = {
-    key: state for state in LinkState for key in (str(state), state.value)
+_LINK_STATE_WORDS: dict[VfLinkState | int | str, VfLinkState] = {
+    key: state for state in VfLinkState for key in (str(state), state.value)
 }
 
 
-class LacpState(IntFlag):
+class PortState(IntFlag):
     """Bits of a port state, IEEE 802.1AX-2014 6.4.2.3, uapi/linux/if_bonding.h."""
 
     ACTIVITY = 0x01
@@ -66,7 +66,7 @@ class LacpState(IntFlag):
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values: the octet, and the names of its bits from the lowest on."""
-        flags = [str(bit.name).lower() for bit in LacpState if bit in self]
+        flags = [str(bit.name).lower() for bit in PortState if bit in self]
         return {"value": self.value, "flags": flags}
 
 
@@ -188,7 +188,7 @@ class Vf(NamedTuple):
 
     vf: int
     """Its number, from 0."""
-    link_state: LinkState
+    link_state: VfLinkState
     """What it is told about the cable."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def _word(value: IntEnum | int | None) -> str | int | None:
     return str(value) if isinstance(value, IntEnum) else value
 
 
-def _dict(value: LacpState | Bond | None) -> dict[str, Any] | None:
+def _dict(value: PortState | Bond | None) -> dict[str, Any] | None:
     return None if value is None else value.to_dict()
 
 
@@ -276,9 +276,9 @@ class LinkStatus:
     """Whether the bond uses the port (``IFLA_BOND_SLAVE_STATE``)."""
     aggregator_id: int | None = None
     """The port's aggregator."""
-    actor: LacpState | None = None
+    actor: PortState | None = None
     """Our end's port state; None where the PF is no 802.3ad port with an aggregator."""
-    partner: LacpState | None = None
+    partner: PortState | None = None
     """The switch's port state, as far as we heard of it."""
     num_vfs: int | None = None
     """VFs that exist; None where they were not asked for."""
@@ -326,7 +326,7 @@ class VfResult(NamedTuple):
 
     vf: int
     """The VF."""
-    link_state: LinkState
+    link_state: VfLinkState
     """What it was to be set to."""
     error: OSError | None
     """None: the driver accepted. Some accept and do nothing: reading again tells."""

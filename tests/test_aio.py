@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from pfstatus import AsyncMonitor, Cause, LacpReason, LinkState, MalformedError, Session
+from pfstatus import AsyncMonitor, Cause, LacpReason, MalformedError, Session, VfLinkState
 from pfstatus.testing import nlmsg
 
 NEVER = 3600.0
@@ -116,12 +116,12 @@ def test_options_are_monitor_s(kernel, pf, watch):
     async def program():
         monitor = watch("ens5f0", vfs=True, every_event=True)
         await monitor.poll()
-        kernel.set_vf(pf, 0, LinkState.DISABLE)
+        kernel.set_vf(pf, 0, VfLinkState.DISABLE)
         (change,) = await monitor.poll()
         assert monitor.session.get("ens5f0").vfs == change.new.vfs
         return change.new.vfs
 
-    assert run(program()) == ((0, LinkState.DISABLE), (1, LinkState.AUTO))
+    assert run(program()) == ((0, VfLinkState.DISABLE), (1, VfLinkState.AUTO))
 
 
 @pytest.mark.usefixtures("pf")

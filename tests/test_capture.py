@@ -17,12 +17,12 @@ from pfstatus import (
     Error,
     LacpReason,
     LinkNotFoundError,
-    LinkState,
     Monitor,
     Relay,
+    VfLinkState,
 )
 from pfstatus import testing as wire
-from pfstatus.pcapng import Packet, Writer, read
+from pfstatus.recording.pcapng import Packet, Writer, read
 from pfstatus.testing import replay
 
 REQUEST, ANSWER, EVENT = Direction
@@ -64,7 +64,7 @@ def test_tap_is_shown_each_datagram_and_its_direction(kernel, session, shown):
         (REQUEST, wire.RTM_SETLINK),
         (ANSWER, wire.NLMSG_ERROR),
     ]
-    assert pf.vfs == {0: LinkState.DISABLE}
+    assert pf.vfs == {0: VfLinkState.DISABLE}
 
 
 def test_tap_is_shown_events(kernel, session, shown):

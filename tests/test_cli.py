@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from pfstatus import LacpRate, LinkState
+from pfstatus import LacpRate, VfLinkState
 from pfstatus.cli import base, main, parser
 from pfstatus.explain import Facts
 from pfstatus.testing import replay
 
 ROOT = Path(__file__).parent.parent
-AUTO, ENABLE, DISABLE = LinkState
+AUTO, ENABLE, DISABLE = VfLinkState
 
 
 @pytest.fixture(autouse=True)

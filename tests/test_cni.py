@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from pfstatus import LinkState, Session
+from pfstatus import Session, VfLinkState
 from pfstatus.testing import FakeKernel
 
 PLUGIN = Path(__file__).parent.parent / "examples" / "cni" / "pfstatus-cni"
 PF, VF = "0000:3b:00.0", "0000:3b:02.{}"
-AUTO, ENABLE, DISABLE = LinkState.AUTO, LinkState.ENABLE, LinkState.DISABLE
+AUTO, ENABLE, DISABLE = VfLinkState.AUTO, VfLinkState.ENABLE, VfLinkState.DISABLE
 RESULT = {
     "cniVersion": "1.1.0",
     "interfaces": [

@@ -15,11 +15,11 @@ from pfstatus import (
     Error,
     LacpRate,
     LacpReason,
-    LacpState,
-    LinkState,
     MalformedError,
     OperState,
+    PortState,
     Vf,
+    VfLinkState,
 )
 from pfstatus import testing as kernel
 from pfstatus._wire import decode, encode_vf_set
@@ -76,7 +76,7 @@ def patched(message: bytes, at: int, data: bytes) -> bytes:
 
 def test_port_is_read():
     pf = bonded_pf()
-    pf.actor, pf.partner = LacpState(0x8F), LacpState(0x37)
+    pf.actor, pf.partner = PortState(0x8F), PortState(0x37)
     pf.active = False
     pf.operstate = OperState.DORMANT
     status, bond, vfs = decode(pf.message())
@@ -122,7 +122,7 @@ def test_absent_ad_attributes_are_unknown_and_not_zero():
 
 def test_partner_s_octet_is_read_from_16_bits():
     pf = bonded_pf()
-    pf.partner = LacpState(0xFF)
+    pf.partner = PortState(0xFF)
     status, _, _ = decode(pf.message())
     assert status.partner == 0xFF
     # On a little-endian host a reader of 8 bits would pass the above; not this.
@@ -225,7 +225,7 @@ SIZES = [0, 1, 221, 222, 256, 334, 335, 400, 512]
 def test_vf_list_of_any_size_is_read_whole(count, mask):
     pf = bonded_pf(count)
     for vf in range(0, count, 3):
-        pf.vfs[vf] = LinkState.DISABLE
+        pf.vfs[vf] = VfLinkState.DISABLE
     status, _, vfs = decode(pf.message(mask))
     assert vfs == tuple(Vf(vf, state) for vf, state in pf.vfs.items())
     assert status.num_vfs == count
@@ -248,10 +248,10 @@ def test_fake_kernel_s_list_wraps_as_the_real_one_s(count, mask, said):
 @pytest.mark.parametrize("count", [4, 256, 512])
 def test_sparse_list_is_keyed_by_vf_and_not_by_position(count, mask):
     pf = bonded_pf(count)
-    pf.vfs[3] = LinkState.DISABLE
+    pf.vfs[3] = VfLinkState.DISABLE
     pf.hidden = {0, 2, count - 2}
     status, _, vfs = decode(pf.message(mask))
-    assert Vf(3, LinkState.DISABLE) in vfs
+    assert Vf(3, VfLinkState.DISABLE) in vfs
     assert {vf for vf, _ in vfs} == set(range(count)) - pf.hidden
     assert status.num_vfs == count
     assert status.actor == 0x3F
@@ -259,7 +259,7 @@ def test_sparse_list_is_keyed_by_vf_and_not_by_position(count, mask):
 
 def test_vfs_out_of_order_keep_the_kernel_s_order():
     pf = bonded_pf()
-    pf.vfs = {7: LinkState.ENABLE, 0: LinkState.AUTO, 3: LinkState.DISABLE}
+    pf.vfs = {7: VfLinkState.ENABLE, 0: VfLinkState.AUTO, 3: VfLinkState.DISABLE}
     assert decode(pf.message(VFS))[2] == ((7, 1), (0, 0), (3, 2))
 
 
@@ -350,7 +350,7 @@ def test_what_follows_the_message_is_not_read():
 
 names = st.text("abcdefghijklmnop0123456789_.-\u00e9", min_size=1, max_size=7)
 octets = st.integers(0, 255)
-vf_states = st.dictionaries(st.integers(0, 65535), st.sampled_from(LinkState), max_size=24)
+vf_states = st.dictionaries(st.integers(0, 65535), st.sampled_from(VfLinkState), max_size=24)
 
 
 @st.composite
@@ -363,7 +363,7 @@ def pfs(draw) -> FakePf:
     pf.operstate = draw(st.sampled_from(OperState))
     pf.active = draw(st.booleans())
     pf.aggregator_id = draw(st.none() | st.integers(0, 65535))
-    pf.actor, pf.partner = LacpState(draw(octets)), LacpState(draw(octets))
+    pf.actor, pf.partner = PortState(draw(octets)), PortState(draw(octets))
     pf.vfs = draw(vf_states)
     pf.hidden = draw(st.sets(st.sampled_from(sorted(pf.vfs)))) if pf.vfs else set()
     if draw(st.booleans()):
@@ -416,7 +416,7 @@ def test_mutated_messages_are_read_or_refused(data):
             decode(mutant)
 
 
-settings = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.sampled_from(LinkState)), max_size=40)
+settings = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.sampled_from(VfLinkState)), max_size=40)
 
 
 def read_vf_set(message: bytes) -> tuple[int, int, list[tuple[int, int]]]:
@@ -441,7 +441,7 @@ def test_vf_settings_are_encoded_as_the_kernel_reads_them(ifindex, seq, pairs):
 
 
 def test_largest_batch_fits_the_list_s_16_bits_and_one_more_is_refused():
-    pairs = [(vf, LinkState.DISABLE) for vf in range(4094)]
+    pairs = [(vf, VfLinkState.DISABLE) for vf in range(4094)]
     assert read_vf_set(encode_vf_set(7, 1, pairs)) == (7, 1, pairs)
     with pytest.raises(Error, match="could not fit"):
-        encode_vf_set(7, 1, [*pairs, (4094, LinkState.DISABLE)])
+        encode_vf_set(7, 1, [*pairs, (4094, VfLinkState.DISABLE)])

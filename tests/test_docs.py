@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import pfstatus
-from pfstatus.ledger import Ledger
+from pfstatus.relay.ownership import Ledger
 from pfstatus.session import Wire
 from pfstatus.testing import FakeKernel
 
@@ -232,7 +232,9 @@ def stage(kernel: FakeKernel, monkeypatch, tmp_path) -> Stage:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.chdir(tmp_path)
     # Records of disabled VFs go where they may.
-    monkeypatch.setattr("pfstatus.relay.Ledger", lambda path: Ledger(path and tmp_path / path.name))
+    monkeypatch.setattr(
+        "pfstatus.relay.loop.Ledger", lambda path: Ledger(path and tmp_path / path.name)
+    )
     return stage
 
 

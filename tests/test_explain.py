@@ -12,8 +12,8 @@ from pfstatus import (
     LacpRate,
     LacpReason,
     LacpStatus,
-    LinkState,
     LinkStatus,
+    VfLinkState,
     sysfs,
 )
 from pfstatus.explain import Facts, Level, explain, ranges, works
@@ -161,12 +161,12 @@ def test_no_vfs_are_made_as_far_as_the_device_can(kernel, look, pf):
 
 
 def test_vfs_in_enable_are_a_problem_and_named(look, pf):
-    pf.vfs.update(dict.fromkeys((0, 1, 3), LinkState.ENABLE))
+    pf.vfs.update(dict.fromkeys((0, 1, 3), VfLinkState.ENABLE))
     assert wrong(look()) == {"vfs-enable": (Level.PROBLEM, "pfstatus set ens5f0 0-1,3=auto")}
 
 
 def test_vfs_in_disable_are_a_warning_only_while_lacp_is_up(look, pf):
-    pf.vfs[2] = LinkState.DISABLE
+    pf.vfs[2] = VfLinkState.DISABLE
     assert wrong(look()) == {"vfs-disable": (Level.WARNING, "pfstatus set ens5f0 2=auto")}
     pf.lacp_expire()
     assert "vfs-disable" not in wrong(look())

@@ -21,15 +21,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from pfstatus import LacpStatus, LinkState, Policy, Relay
+from pfstatus import LacpStatus, Policy, Relay, VfLinkState
 from pfstatus.testing import FakeKernel, FakePf
 
-AUTO, ENABLE, DISABLE = LinkState
+AUTO, ENABLE, DISABLE = VfLinkState
 UP, DOWN, UNKNOWN = LacpStatus
 VFS = 6
 QUIET = 25.0  # seconds: longer than twice the longest pause between tries
 
-link_states = st.sampled_from(LinkState)
+link_states = st.sampled_from(VfLinkState)
 vf_numbers = st.integers(0, VFS - 1)
 which = st.integers(0, 1)
 
@@ -77,14 +77,14 @@ class Histories(RuleBasedStateMachine):
         self.kernel.add_bond(f"bond-{name}", pf)
         driver = pf.set_vf
 
-        def set_vf(vf: int, state: LinkState) -> int:
+        def set_vf(vf: int, state: VfLinkState) -> int:
             self.judge(watched, vf, state)
             return driver(vf, state)
 
         pf.set_vf = set_vf
         return watched
 
-    def judge(self, watched: WatchedPf, vf: int, state: LinkState) -> None:
+    def judge(self, watched: WatchedPf, vf: int, state: VfLinkState) -> None:
         """Each setting, at the moment when the driver gets it."""
         before = watched.pf.vfs[vf]
         self.wrong += [

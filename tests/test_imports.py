@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -13,68 +12,91 @@ import pytest
 import pfstatus
 
 SOURCE = Path(pfstatus.__file__).parent
-MODULES = sorted(
-    path.stem
-    for path in (*SOURCE.glob("*.py"), *(init.parent for init in SOURCE.glob("*/__init__.py")))
-    if path.stem != "__init__"
-)
 
-LAYERS = {  # each may import those of smaller numbers
+FLOORS = {  # each may import what stands on lower floors, and itself
     "errors": 0,
     "values": 1,
-    "pcapng": 2,
-    "explain": 2,
-    "sysfs": 3,
     "_core": 1,
     "_wire": 2,
+    "recording.pcapng": 2,
+    "explain": 2,
     "session": 3,
+    "sysfs": 3,
     "monitor": 4,
-    "ledger": 4,
-    "policy": 4,
-    "report": 4,
-    "replay": 4,
-    "cli": 9,
-    "relay": 5,
-    "observer": 5,
+    "recording.replay": 4,
     "wait": 5,
-    "aio": 6,
+    "observer": 5,
     "testing": 5,
+    "aio": 6,
+    "relay.policy": 6,
+    "relay.ownership": 6,
+    "relay.report": 6,
+    "relay.loop": 7,
+    "cli": 9,
 }
+"""By room: a module, or a package whose files are one."""
+
+
+def room_of(module: str) -> str | None:
+    """The room that a module is in, by its dotted name below ``pfstatus``."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        name = ".".join(parts[:length])
+        if name in FLOORS:
+            return name
+    return None
+
+
+def name_of(path: Path) -> str:
+    """The dotted name below ``pfstatus``."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {name_of(path): path for path in sorted(SOURCE.rglob("*.py")) if name_of(path)}
 
 
 def imports(module: str) -> set[str]:
-    """Modules of the package that a module imports, also for types alone."""
+    """What a module imports of the package, by dotted name, also for types alone."""
     found = set()
-    files = [SOURCE / f"{module}.py", *(SOURCE / module).glob("*.py")]
-    for node in chain.from_iterable(
-        ast.walk(ast.parse(file.read_text())) for file in files if file.exists()
-    ):
+    for node in ast.walk(ast.parse(FILES[module].read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "relative import"
             names = [node.module or ""]
-            if node.module == "pfstatus":
-                names = [f"pfstatus.{alias.name}" for alias in node.names]
+            if f"{node.module}." in {"pfstatus.", *(f"pfstatus.{room}." for room in PACKAGES)}:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         else:
             continue
-        found |= {name.split(".")[1] for name in names if name.startswith("pfstatus.")}
-    return found - {module}  # a package's own files
+        found |= {name.partition(".")[2] for name in names if name.startswith("pfstatus.")}
+    return found
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_module_imports_only_those_below_it(module):
-    assert module in LAYERS, "a new module: give it a layer"
-    reached_back = {name for name in imports(module) if LAYERS[name] >= LAYERS[module]}
-    assert not reached_back
+PACKAGES = {name for name, path in FILES.items() if path.stem == "__init__"}
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_module_imports_only_what_stands_below_it(module):
+    if module in PACKAGES and module not in FLOORS:
+        assert not imports(module), "the door of a package of several rooms is empty"
+        return
+    room = room_of(module)
+    assert room is not None, "a new room: give it a floor"
+    above = {
+        name
+        for name in imports(module)
+        if room_of(name) != room and FLOORS[room_of(name) or ""] >= FLOORS[room]
+    }
+    assert not above
 
 
 def test_values_and_errors_know_no_other():
-    assert imports("values") == imports("errors") == imports("ledger") == set()
+    assert imports("values") == imports("errors") == set()
 
 
 def test_wire_alone_imports_the_core():
-    assert [module for module in MODULES if "_core" in imports(module)] == ["_wire"]
+    assert [module for module in FILES if "_core" in imports(module)] == ["_wire"]
 
 
 def test_package_needs_cffi_alone():

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pfstatus.ledger import Ledger
+from pfstatus.relay.ownership import Ledger
 
 VFS = frozenset({0, 3, 200})
 
@@ -71,7 +71,7 @@ def test_failed_write_leaves_ledger_and_file_as_they_were(path):
 def test_record_of_an_earlier_boot_is_worth_nothing(path, tmp_path, monkeypatch):
     Ledger(path).set("ens5f0", 7, VFS)
     (tmp_path / "boot_id").write_text("another\n")
-    monkeypatch.setattr("pfstatus.ledger._BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr("pfstatus.relay.ownership._BOOT_ID", tmp_path / "boot_id")
     assert Ledger(path).names() == frozenset()
 
 

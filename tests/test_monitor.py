@@ -16,10 +16,10 @@ from pfstatus import (
     Error,
     LacpRate,
     LacpReason,
-    LinkState,
     MalformedError,
     Monitor,
     Session,
+    VfLinkState,
 )
 from pfstatus.testing import nlmsg
 
@@ -89,14 +89,14 @@ def test_status_before_the_first_poll_is_none(watch):
 
 def test_equal_snapshots_are_not_told(kernel, pf, watch):
     monitor = watch("ens5f0", interval=0.01)
-    kernel.set_vf(pf, 0, LinkState.DISABLE)
+    kernel.set_vf(pf, 0, VfLinkState.DISABLE)
     assert monitor.poll(0.1) == []
     assert kernel.requests["get"] > 1
 
 
 def test_every_event_tells_of_touches_that_left_the_snapshot_equal(kernel, pf, watch):
     monitor = watch("ens5f0", every_event=True)
-    kernel.set_vf(pf, 0, LinkState.DISABLE)
+    kernel.set_vf(pf, 0, VfLinkState.DISABLE)
     (change,) = monitor.poll(SOON)
     assert (change.old, change.cause) == (change.new, Cause.EVENT)
     assert monitor.poll(0) == []
@@ -163,7 +163,7 @@ def test_bond_is_asked_for_again_at_the_interval(pf, watch):
 @pytest.mark.parametrize("vfs", [False, True])
 def test_vfs_are_read_only_on_demand(kernel, pf, watch, vfs):
     monitor = watch("ens5f0", vfs=vfs, every_event=True)
-    kernel.set_vf(pf, 0, LinkState.DISABLE)
+    kernel.set_vf(pf, 0, VfLinkState.DISABLE)
     (change,) = monitor.poll(SOON)
     assert kernel.requests["get-vfs"] == vfs
     assert change.new.vfs == (((0, 2), (1, 0)) if vfs else None)
@@ -237,7 +237,7 @@ def test_events_of_other_links_wake_nobody(kernel, pf, watch):
     for i in range(50):
         kernel.remove(kernel.add_pf(f"veth{i}"))
     assert not readable(monitor)
-    kernel.set_vf(pf, 0, LinkState.DISABLE)
+    kernel.set_vf(pf, 0, VfLinkState.DISABLE)
     assert readable(monitor)
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfstatus import LacpStatus, LinkState, Plan, Policy, Vf, plan
+from pfstatus import LacpStatus, Plan, Policy, Vf, VfLinkState, plan
 
 UP, DOWN, UNKNOWN = LacpStatus
-AUTO, ENABLE, DISABLE = LinkState
+AUTO, ENABLE, DISABLE = VfLinkState
 
 TABLE = [
     # LACP, VF, restore, owned -> setting, unprotected
@@ -31,8 +31,8 @@ TABLE = [
     (DOWN, DISABLE, "owned", True, None, False),
     (DOWN, ENABLE, "all", False, None, True),
     (DOWN, ENABLE, "owned", True, None, True),
-    *[(UNKNOWN, state, "all", True, None, False) for state in LinkState],
-    *[(UNKNOWN, state, "owned", True, None, False) for state in LinkState],
+    *[(UNKNOWN, state, "all", True, None, False) for state in VfLinkState],
+    *[(UNKNOWN, state, "owned", True, None, False) for state in VfLinkState],
 ]
 
 
@@ -48,7 +48,7 @@ def test_plan_is_the_table(row):
     )
 
 
-vf_lists = st.dictionaries(st.integers(0, 255), st.sampled_from(LinkState)).map(
+vf_lists = st.dictionaries(st.integers(0, 255), st.sampled_from(VfLinkState)).map(
     lambda vfs: [Vf(vf, state) for vf, state in vfs.items()]
 )
 situations = {

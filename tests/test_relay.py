@@ -14,14 +14,14 @@ from pfstatus import (
     BondMode,
     LacpRate,
     LinkNotFoundError,
-    LinkState,
     Policy,
     Relay,
+    VfLinkState,
 )
-from pfstatus.ledger import Ledger
+from pfstatus.relay.ownership import Ledger
 from pfstatus.testing import FakeKernel, nlmsg
 
-AUTO, ENABLE, DISABLE = LinkState
+AUTO, ENABLE, DISABLE = VfLinkState
 DRIVER = 1e-5  # seconds that a quick driver needs for a VF
 
 

@@ -15,16 +15,16 @@ from pfstatus import (
     Error,
     LacpReason,
     LinkNotFoundError,
-    LinkState,
     MalformedError,
     NoAnswerError,
     NotPermittedError,
     Session,
     Vf,
+    VfLinkState,
 )
 from pfstatus import testing as wire
 
-AUTO, ENABLE, DISABLE = LinkState
+AUTO, ENABLE, DISABLE = VfLinkState
 LONG_NAME = "enp216s0f0np0-by-path-pci"
 
 

@@ -10,11 +10,11 @@ import textwrap
 
 import pytest
 
-from pfstatus import Error, LinkState, testing
+from pfstatus import Error, VfLinkState, testing
 from pfstatus._wire import encode_vf_set
 from pfstatus.testing import FakeKernel
 
-AUTO, ENABLE, DISABLE = LinkState
+AUTO, ENABLE, DISABLE = VfLinkState
 
 
 def test_example_of_the_docstring_works():

@@ -20,12 +20,12 @@ from pfstatus import (
     Lacp,
     LacpRate,
     LacpReason,
-    LacpState,
     LacpStatus,
-    LinkState,
     LinkStatus,
     OperState,
+    PortState,
     Vf,
+    VfLinkState,
     VfResult,
 )
 from pfstatus._core import ffi, lib
@@ -53,10 +53,10 @@ PF = LinkStatus(
     bond=BOND,
     active=True,
     aggregator_id=1,
-    actor=LacpState(0x3F),
-    partner=LacpState(0x3F),
+    actor=PortState(0x3F),
+    partner=PortState(0x3F),
     num_vfs=1,
-    vfs=(Vf(0, LinkState.AUTO),),
+    vfs=(Vf(0, VfLinkState.AUTO),),
 )
 NOWHERE = LinkStatus("ens5f0", ABSENT)
 OCTET_3F = {
@@ -70,9 +70,9 @@ UNSAID = {
     field.name: None for field in dataclasses.fields(Bond) if field.name not in {"ifindex", "name"}
 }
 VALUES = [
-    *(LinkState.AUTO, LacpState.EXPIRED, BondMode.ACTIVE_BACKUP, LacpRate.SLOW, OperState.UP),
+    *(VfLinkState.AUTO, PortState.EXPIRED, BondMode.ACTIVE_BACKUP, LacpRate.SLOW, OperState.UP),
     *(LacpStatus.DOWN, LacpReason.NO_BOND, Cause.RESYNC),
-    *(UP, BOND, PF, Vf(3, LinkState.ENABLE), Change(None, PF, Cause.START)),
+    *(UP, BOND, PF, Vf(3, VfLinkState.ENABLE), Change(None, PF, Cause.START)),
 ]
 
 
@@ -91,12 +91,12 @@ def members(enum) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("enum", "prefix"),
     [
-        (LinkState, "PFS_VF_"),
-        (LacpState, "PFS_LACP_STATE_"),
+        (VfLinkState, "PFS_VF_"),
+        (PortState, "PFS_LACP_STATE_"),
         (LacpReason, r"PFS_LACP_(?!STATE_)"),
         (Direction, "PFS_TAP_"),
     ],
-    ids=["LinkState", "LacpState", "LacpReason", "Direction"],
+    ids=["VfLinkState", "PortState", "LacpReason", "Direction"],
 )
 def test_enum_is_the_header_s(enum, prefix):
     assert members(enum) == constants(HEADER.read_text(), prefix)
@@ -114,7 +114,7 @@ def test_lacp_state_is_the_kernel_s():
     if not kernel:
         pytest.skip("the kernel's headers are older than 5.8")
     assert {name.removeprefix("LACP_"): value for name, value in kernel.items()} == members(
-        LacpState
+        PortState
     )
 
 
@@ -136,7 +136,9 @@ def in_order(text: str, prefix: str) -> list[str]:
 
 
 def test_link_state_is_the_kernel_s():
-    assert in_order(uapi("if_link.h"), "IFLA_VF_LINK_STATE_") == [state.name for state in LinkState]
+    assert in_order(uapi("if_link.h"), "IFLA_VF_LINK_STATE_") == [
+        state.name for state in VfLinkState
+    ]
 
 
 def test_oper_state_is_the_kernel_s():
@@ -168,8 +170,8 @@ def test_value_is_frozen(value):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (LinkState.AUTO, "auto"),
-        (LinkState.DISABLE, "disable"),
+        (VfLinkState.AUTO, "auto"),
+        (VfLinkState.DISABLE, "disable"),
         (BondMode.IEEE_802_3AD, "802.3ad"),
         (BondMode.ACTIVE_BACKUP, "active-backup"),
         (LacpRate.SLOW, "slow"),
@@ -192,19 +194,19 @@ def test_value_reads_well(value, text):
     assert str(value) == text
 
 
-@pytest.mark.parametrize("value", ["disable", "DISABLE", 2, LinkState.DISABLE], ids=repr)
+@pytest.mark.parametrize("value", ["disable", "DISABLE", 2, VfLinkState.DISABLE], ids=repr)
 def test_link_state_is_parsed(value):
-    assert LinkState.parse(value) is LinkState.DISABLE
+    assert VfLinkState.parse(value) is VfLinkState.DISABLE
 
 
 @pytest.mark.parametrize("value", ["down", "", "2", 3, -1, None, 1.5], ids=repr)
 def test_link_state_refuses_what_is_none(value):
     with pytest.raises(ValueError, match="auto, enable or disable"):
-        LinkState.parse(value)
+        VfLinkState.parse(value)
 
 
 def test_vf_result_carries_an_error():
-    result = VfResult(3, LinkState.DISABLE, Error(16, "ens5f0"))
+    result = VfResult(3, VfLinkState.DISABLE, Error(16, "ens5f0"))
     assert pickle.loads(pickle.dumps(result)).error.errno == 16
 
 
@@ -285,12 +287,12 @@ def test_values_without_a_word_are_numbers():
     [
         (0, []),
         (0x47, ["activity", "timeout", "aggregation", "defaulted"]),
-        (0xFF, [state.name.lower() for state in LacpState]),
+        (0xFF, [state.name.lower() for state in PortState]),
     ],
     ids=["none", "defaulted", "all"],
 )
 def test_port_state_is_its_octet_and_its_flags(octet, flags):
-    assert LacpState(octet).to_dict() == {"value": octet, "flags": flags}
+    assert PortState(octet).to_dict() == {"value": octet, "flags": flags}
 
 
 def schema_of(name) -> dict:
@@ -328,8 +330,8 @@ def test_json_is_as_the_schema_says(value):
         (PF, "link_status"),
         (BOND, "bond"),
         (UP, "lacp"),
-        (LacpState(0), "port_state"),
-        (Vf(0, LinkState.AUTO), "vf"),
+        (PortState(0), "port_state"),
+        (Vf(0, VfLinkState.AUTO), "vf"),
         (Change(None, PF, Cause.START), "change"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -345,7 +347,7 @@ def test_schema_describes_each_key_and_no_other(value, name):
     [
         (LacpStatus, "lacp", "status"),
         (LacpReason, "lacp", "reason"),
-        (LinkState, "vf", "link_state"),
+        (VfLinkState, "vf", "link_state"),
         (Cause, "change", "cause"),
         (LacpRate, "bond", "lacp_rate"),
         (BondMode, "bond", "mode"),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pfstatus.cli.base import YES, names, open_session, stop_by_signal
 from pfstatus.errors import Error
 from pfstatus.monitor import Monitor
-from pfstatus.pcapng import Writer
+from pfstatus.recording.pcapng import Writer
 
 if TYPE_CHECKING:
     import argparse

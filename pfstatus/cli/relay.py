@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfstatus.cli.base import FAILED, YES, open_session, stop_by_signal
-from pfstatus.policy import Policy
-from pfstatus.relay import Relay
-from pfstatus.report import json_lines
+from pfstatus.relay.loop import Relay
+from pfstatus.relay.policy import Policy
+from pfstatus.relay.report import json_lines
 
 if TYPE_CHECKING:
     import argparse

@@ -25,7 +25,7 @@ from pfstatus.cli.base import (
     table,
 )
 from pfstatus.errors import Error
-from pfstatus.values import BondMode, LacpRate, LacpStatus, LinkState, LinkStatus, OperState
+from pfstatus.values import BondMode, LacpRate, LacpStatus, LinkStatus, OperState, VfLinkState
 
 if TYPE_CHECKING:
     import argparse
@@ -98,6 +98,6 @@ def _master(pf: LinkStatus, bond: Bond | None) -> Cell:
 
 def _vfs(pf: LinkStatus) -> Cell:
     counts = Counter(vf.link_state for vf in pf.vfs or ())
-    text = ", ".join(f"{counts[state]} {state}" for state in LinkState if counts[state])
-    tone = RED if counts[LinkState.DISABLE] else YELLOW if counts[LinkState.ENABLE] else ""
+    text = ", ".join(f"{counts[state]} {state}" for state in VfLinkState if counts[state])
+    tone = RED if counts[VfLinkState.DISABLE] else YELLOW if counts[VfLinkState.ENABLE] else ""
     return text or "-", tone

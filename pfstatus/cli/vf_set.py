@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from pfstatus.cli.base import GREEN, NO, RED, YES, Painter, describe_error, open_session, table
-from pfstatus.values import LinkState
+from pfstatus.values import VfLinkState
 
 if TYPE_CHECKING:
     import argparse
@@ -55,12 +55,12 @@ def run(args: argparse.Namespace) -> int:
     return NO if any(failure for _, failure in answers) else YES
 
 
-def _parse(text: str) -> tuple[str, LinkState]:
+def _parse(text: str) -> tuple[str, VfLinkState]:
     vfs, equals, state = text.partition("=")
     if not equals or not (vfs == "all" or all(map(_VFS.fullmatch, vfs.split(",")))):
         msg = f"a setting is VF=STATE, such as 0=disable, 0-7=auto or all=auto, not {text!r}"
         raise ValueError(msg)
-    return vfs, LinkState.parse(state)
+    return vfs, VfLinkState.parse(state)
 
 
 def _numbers(vfs: str, status: LinkStatus) -> Iterable[int]:
@@ -72,8 +72,8 @@ def _numbers(vfs: str, status: LinkStatus) -> Iterable[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-def _settings(wanted: list[tuple[str, LinkState]], status: LinkStatus) -> dict[int, LinkState]:
-    settings: dict[int, LinkState] = {}
+def _settings(wanted: list[tuple[str, VfLinkState]], status: LinkStatus) -> dict[int, VfLinkState]:
+    settings: dict[int, VfLinkState] = {}
     for vfs, state in wanted:
         numbers = list(_numbers(vfs, status))
         if not numbers:
@@ -87,7 +87,7 @@ def _settings(wanted: list[tuple[str, LinkState]], status: LinkStatus) -> dict[i
     return settings
 
 
-def _failure(result: VfResult, seen: dict[int, LinkState]) -> str | None:
+def _failure(result: VfResult, seen: dict[int, VfLinkState]) -> str | None:
     if result.error is not None:
         return result.error.strerror or describe_error(result.error)
     now = seen.get(result.vf, result.link_state)

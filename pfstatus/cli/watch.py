@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pfstatus.cli.base import DIM, TONES, YES, Painter, names, open_session, stop_by_signal
 from pfstatus.explain import ranges
 from pfstatus.monitor import Monitor
-from pfstatus.report import rfc3339
+from pfstatus.relay.report import rfc3339
 
 if TYPE_CHECKING:
     import argparse

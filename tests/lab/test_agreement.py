@@ -76,7 +76,7 @@ class Fake:
         self._pf.lacp_up()
 
     def set_vf(self, vf: int, state: str) -> None:
-        self._kernel.set_vf(self._pf, vf, pfstatus.LinkState.parse(state))
+        self._kernel.set_vf(self._pf, vf, pfstatus.VfLinkState.parse(state))
 
     def make_vfs(self, count: int) -> None:
         self._kernel.create_vfs(self._pf, count)
@@ -107,7 +107,7 @@ class Relayed:
     def settled(self) -> bool:
         """Whether nothing is left for the relay to do."""
         lacp, states = self.outcome()
-        vfs = [pfstatus.Vf(vf, pfstatus.LinkState.parse(state)) for vf, state in states.items()]
+        vfs = [pfstatus.Vf(vf, pfstatus.VfLinkState.parse(state)) for vf, state in states.items()]
         return lacp != "unseen" and not pfstatus.plan(pfstatus.LacpStatus(lacp), vfs).settings
 
 

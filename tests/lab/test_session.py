@@ -25,7 +25,7 @@ def test_any_number_of_vfs_is_read_and_set_right(
     nic.num_vfs = count
     status = session.get("pf0")
     assert status.num_vfs == count
-    assert status.vfs == tuple(pfstatus.Vf(vf, pfstatus.LinkState.AUTO) for vf in range(count))
+    assert status.vfs == tuple(pfstatus.Vf(vf, pfstatus.VfLinkState.AUTO) for vf in range(count))
     assert status.lacp.status is pfstatus.LacpStatus.UP  # what follows a wrapped list was read too
     wanted = {vf: ("disable", "enable", "auto")[vf % 3] for vf in range(count)}
     results = session.set_vf_link_state("pf0", wanted)

@@ -176,9 +176,9 @@ def lacp_state(record: Record) -> str:
     if record.lacp_up:
         return "up"
     both = (record.actor or 0) | (record.partner or 0)
-    if both & pfstatus.LacpState.EXPIRED:
+    if both & pfstatus.PortState.EXPIRED:
         return "expired"
-    return "defaulted" if both & pfstatus.LacpState.DEFAULTED else "negotiating"
+    return "defaulted" if both & pfstatus.PortState.DEFAULTED else "negotiating"
 
 
 class Witnesses:

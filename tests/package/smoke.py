@@ -43,10 +43,10 @@ def fake_kernel() -> None:
             relay.turn(timeout=0)
             pf.lacp_expire()
             relay.turn(timeout=1)
-            assert set(pf.vfs.values()) == {pfstatus.LinkState.DISABLE}, pf.vfs
+            assert set(pf.vfs.values()) == {pfstatus.VfLinkState.DISABLE}, pf.vfs
             pf.lacp_up()
             relay.turn(timeout=1)
-            assert set(pf.vfs.values()) == {pfstatus.LinkState.AUTO}, pf.vfs
+            assert set(pf.vfs.values()) == {pfstatus.VfLinkState.AUTO}, pf.vfs
 
 
 if __name__ == "__main__":

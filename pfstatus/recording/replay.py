@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pfstatus.pcapng import read
+from pfstatus.recording.pcapng import read
 from pfstatus.session import Session
 from pfstatus.values import Direction
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator
 
-    from pfstatus.pcapng import Packet
+    from pfstatus.recording.pcapng import Packet
 
 _SLACK = 0.05
 """Seconds by which a question may come earlier, or later, than it was recorded."""

@@ -13,19 +13,19 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pfstatus.errors import Error, LinkNotFoundError
-from pfstatus.ledger import Ledger
 from pfstatus.monitor import Monitor
-from pfstatus.policy import Policy, plan
-from pfstatus.report import Report, log, to_logging
+from pfstatus.relay.ownership import Ledger
+from pfstatus.relay.policy import Policy, plan
+from pfstatus.relay.report import Report, log, to_logging
 from pfstatus.values import (
     Cause,
     Change,
     LacpRate,
     LacpReason,
     LacpStatus,
-    LinkState,
     LinkStatus,
     Vf,
+    VfLinkState,
     VfResult,
 )
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable
 
-    from pfstatus.report import Level
+    from pfstatus.relay.report import Level
     from pfstatus.session import Session
 
-_AUTO, _DISABLE = LinkState.AUTO, LinkState.DISABLE
+_AUTO, _DISABLE = VfLinkState.AUTO, VfLinkState.DISABLE
 
 _DEFAULT = Policy()
 _PROBE = 4

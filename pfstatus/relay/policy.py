@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from pfstatus.values import LacpStatus, LinkState, Vf
+from pfstatus.values import LacpStatus, Vf, VfLinkState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 Restore = Literal["all", "owned"]
 
-_AUTO, _ENABLE, _DISABLE = LinkState.AUTO, LinkState.ENABLE, LinkState.DISABLE
+_AUTO, _ENABLE, _DISABLE = VfLinkState.AUTO, VfLinkState.ENABLE, VfLinkState.DISABLE
 
 
 class _Settings(dict[int, Vf]):
     """A setting for each VF, made once: this is the path from an event to its effect."""
 
-    def __init__(self, state: LinkState) -> None:
+    def __init__(self, state: VfLinkState) -> None:
         super().__init__()
         self._state = state
 

@@ -4,7 +4,7 @@
 stops a batch without a word which one it was, and the usual LACP recovery is announced by
 nothing. An agent that embeds pfstatus is tested with it like this::
 
-    from pfstatus import LinkState, Policy, Relay
+    from pfstatus import VfLinkState, Policy, Relay
     from pfstatus.testing import FakeKernel
 
     def test_vfs_fail_over():
@@ -15,7 +15,7 @@ nothing. An agent that embeds pfstatus is tested with it like this::
                 relay.turn(timeout=0)               # it sees the present
                 pf.lacp_expire()                    # the switch dies
                 relay.turn(timeout=1)
-                assert set(pf.vfs.values()) == {LinkState.DISABLE}
+                assert set(pf.vfs.values()) == {VfLinkState.DISABLE}
 
 With pytest the fixture ``pfstatus_kernel`` is there wherever pfstatus is installed, and closes the
 kernel after the test::
@@ -52,9 +52,9 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
-from pfstatus.replay import replay as replay  # noqa: PLC0414 - exported
+from pfstatus.recording.replay import replay as replay
 from pfstatus.session import Session
-from pfstatus.values import BondMode, LacpRate, LacpState, LinkState, OperState
+from pfstatus.values import BondMode, LacpRate, OperState, PortState, VfLinkState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -89,9 +89,9 @@ _2U32, _3U32 = struct.Struct("=2I").pack, struct.Struct("=3I").pack
 _NLMSGHDR = struct.Struct("=IHHII")
 _IFINFOMSG = struct.Struct("=BxHiII")
 
-_PORT = LacpState.ACTIVITY | LacpState.TIMEOUT | LacpState.AGGREGATION
-_PORT_SYNC = _PORT | LacpState.SYNCHRONIZATION
-_PORT_UP = _PORT_SYNC | LacpState.COLLECTING | LacpState.DISTRIBUTING
+_PORT = PortState.ACTIVITY | PortState.TIMEOUT | PortState.AGGREGATION
+_PORT_SYNC = _PORT | PortState.SYNCHRONIZATION
+_PORT_UP = _PORT_SYNC | PortState.COLLECTING | PortState.DISTRIBUTING
 
 
 # ---- Bytes -----------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def _string(text: str) -> bytes:
     return os.fsencode(text) + b"\0"
 
 
-def _vf_info(vf: int, state: LinkState, *, stats: bool) -> bytes:
+def _vf_info(vf: int, state: VfLinkState, *, stats: bool) -> bytes:
     """IFLA_VF_INFO as rtnl_fill_vfinfo() writes it: 196 bytes, 296 with statistics."""
     mac = bytes([2, 0, 0, 0, vf >> 8 & 0xFF, vf & 0xFF])
     attributes = [
@@ -260,7 +260,7 @@ class FakePf(FakeLink):
         self, kernel: FakeKernel, ifindex: int, name: str, altnames: Iterable[str], vfs: int
     ) -> None:
         super().__init__(kernel, ifindex, name, altnames)
-        self.vfs: dict[int, LinkState] = dict.fromkeys(range(vfs), LinkState.AUTO)
+        self.vfs: dict[int, VfLinkState] = dict.fromkeys(range(vfs), VfLinkState.AUTO)
         """Link state by VF, in the order of the list."""
         self.hidden: set[int] = set()
         """VFs that the driver could not read just now: the list leaves them out."""
@@ -268,7 +268,7 @@ class FakePf(FakeLink):
         """False: the driver has no setter, EOPNOTSUPP."""
         self.vf_errors: dict[int, tuple[int, float]] = {}
         """(errno, how often) by VF: what the driver's setter answers; math.inf for always."""
-        self.ignores: set[LinkState] = set()
+        self.ignores: set[VfLinkState] = set()
         """States for which the driver answers 0 and does nothing."""
         self.delay = 0.0
         """Seconds that the driver needs to set a VF, under the kernel's lock."""
@@ -285,28 +285,28 @@ class FakePf(FakeLink):
     def lacp_set(self, actor: int, partner: int, *, announce: bool = False) -> None:
         """Any pair of port states."""
         with self.kernel.change(self, announce=announce):
-            self.actor, self.partner = LacpState(actor), LacpState(partner)
+            self.actor, self.partner = PortState(actor), PortState(partner)
 
     def lacp_up(self, *, announce: bool | None = None) -> None:
         """LACPDUs flow. Announced only if they had stopped for less than three seconds."""
-        expired = bool(self.actor & LacpState.EXPIRED)
+        expired = bool(self.actor & PortState.EXPIRED)
         self.lacp_set(_PORT_UP, _PORT_UP, announce=expired if announce is None else announce)
 
     def lacp_expire(self, *, announce: bool = True) -> None:
         """LACPDUs have stopped."""
-        partner = _PORT_UP & ~LacpState.SYNCHRONIZATION
-        self.lacp_set(_PORT_SYNC | LacpState.EXPIRED, partner, announce=announce)
+        partner = _PORT_UP & ~PortState.SYNCHRONIZATION
+        self.lacp_set(_PORT_SYNC | PortState.EXPIRED, partner, announce=announce)
 
     def lacp_default(self, *, announce: bool = True) -> None:
         """They have stopped for three seconds more."""
-        self.lacp_set(_PORT_SYNC | LacpState.DEFAULTED, LacpState.ACTIVITY, announce=announce)
+        self.lacp_set(_PORT_SYNC | PortState.DEFAULTED, PortState.ACTIVITY, announce=announce)
 
     def set_carrier(self, up: bool) -> None:
         """Plug the cable, or pull it."""
         with self.kernel.change(self):
             self.operstate = OperState.UP if up else OperState.DOWN
 
-    def set_vf(self, vf: int, state: LinkState) -> int:
+    def set_vf(self, vf: int, state: VfLinkState) -> int:
         """What the driver does of one VF's setting. Returns 0 or an errno."""
         time.sleep(self.delay)
         code, times = self.vf_errors.get(vf, (0, 0))
@@ -352,7 +352,7 @@ class Write(NamedTuple):
 
     ifname: str
     vf: int
-    link_state: LinkState
+    link_state: VfLinkState
 
 
 class _Peer:
@@ -492,9 +492,9 @@ class FakeKernel:
     def create_vfs(self, pf: FakePf, vfs: int) -> None:
         """Write sriov_numvfs: all VFs are new. No event tells of it."""
         with self._lock:
-            pf.vfs = dict.fromkeys(range(vfs), LinkState.AUTO)
+            pf.vfs = dict.fromkeys(range(vfs), VfLinkState.AUTO)
 
-    def set_vf(self, pf: FakePf, vf: int, state: LinkState, *, announce: bool = True) -> None:
+    def set_vf(self, pf: FakePf, vf: int, state: VfLinkState, *, announce: bool = True) -> None:
         """Another program sets a VF, which no record or driver's fault minds."""
         with self.change(pf, announce=announce and pf.up):
             pf.vfs[vf] = state
@@ -617,11 +617,11 @@ class FakeKernel:
                 code = errno.EINVAL
                 break
             vf, state = struct.unpack("=2I", setting)
-            code = pf.set_vf(vf, LinkState(state))
+            code = pf.set_vf(vf, VfLinkState(state))
             if code:
                 break
             changed = True
-            self.writes.append(Write(pf.name, vf, LinkState(state)))
+            self.writes.append(Write(pf.name, vf, VfLinkState(state)))
         if changed and pf.up:
             self._announce(pf.message())
         return code

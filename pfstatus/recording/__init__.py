@@ -1,0 +1,1 @@
+"""What passed between pfstatus and the kernel: as a file (``pcapng``), as a kernel (``replay``)."""
