@@ -7,13 +7,26 @@
 
 #include "internal.h"
 
-#define STATE_MASK (PFS_LACP_STATE_AGGREGATION | PFS_LACP_STATE_SYNCHRONIZATION | \
-		    PFS_LACP_STATE_COLLECTING | PFS_LACP_STATE_DISTRIBUTING | \
-		    PFS_LACP_STATE_DEFAULTED | PFS_LACP_STATE_EXPIRED)
-#define STATE_UP (PFS_LACP_STATE_AGGREGATION | PFS_LACP_STATE_SYNCHRONIZATION | \
-		  PFS_LACP_STATE_COLLECTING | PFS_LACP_STATE_DISTRIBUTING)
+/*
+ * Aggregation is no part of it: a port whose LAG may hold no other sends it
+ * clear ("Individual", 802.1AX 6.4.2.3), and carries frames all the same.
+ */
+#define STATE_UP (PFS_LACP_STATE_SYNCHRONIZATION | PFS_LACP_STATE_COLLECTING | \
+		  PFS_LACP_STATE_DISTRIBUTING)
 
 #define PORT_KNOWN (PFS_LINK_AGGREGATOR_ID | PFS_LINK_ACTOR_STATE | PFS_LINK_PARTNER_STATE)
+
+/*
+ * Not every driver sets an operational state: unknown, with a carrier, may be
+ * used (Documentation/networking/operstates.rst).
+ */
+static bool link_up(const struct pfs_link *link)
+{
+	if (!(link->known & PFS_LINK_OPERSTATE))
+		return false;
+	return link->operstate == IF_OPER_UP ||
+	       (link->operstate == IF_OPER_UNKNOWN && (link->flags & IFF_LOWER_UP));
+}
 
 int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond)
 {
@@ -31,7 +44,7 @@ int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond)
 	/* Aggregator 0 is none: the port was not yet selected into one. */
 	if ((link->known & PORT_KNOWN) != PORT_KNOWN || !link->aggregator_id)
 		return PFS_LACP_NO_AGGREGATOR;
-	if (!(link->known & PFS_LINK_OPERSTATE) || link->operstate != IF_OPER_UP)
+	if (!link_up(link))
 		return PFS_LACP_LINK_DOWN;
 
 	actor = link->actor_oper_port_state;
@@ -40,7 +53,7 @@ int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond)
 		return PFS_LACP_EXPIRED;
 	if ((actor | partner) & PFS_LACP_STATE_DEFAULTED)
 		return PFS_LACP_DEFAULTED;
-	if ((actor & STATE_MASK) != STATE_UP || (partner & STATE_MASK) != STATE_UP)
+	if ((actor & partner & STATE_UP) != STATE_UP)
 		return PFS_LACP_NEGOTIATING;
 	/* The octets may still read well while the bond does not use the port. */
 	if ((link->known & PFS_LINK_SLAVE_STATE) && link->slave_state != BOND_STATE_ACTIVE)
@@ -56,13 +69,13 @@ struct words {
 
 static const struct words words[] = {
 	{ PFS_LACP_UP, "up",
-	  "LACP is up: both ends aggregate, are in sync, collect and distribute." },
+	  "LACP is up: both ends are in sync, collect and distribute." },
 	{ PFS_LACP_EXPIRED, "expired",
 	  "LACPDUs from the switch have stopped." },
 	{ PFS_LACP_DEFAULTED, "defaulted",
 	  "No LACP partner answers: the port fell back to its defaults." },
 	{ PFS_LACP_NEGOTIATING, "negotiating",
-	  "The two ends do not both aggregate, stay in sync, collect and distribute." },
+	  "The two ends are not both in sync, collecting and distributing." },
 	{ PFS_LACP_ABSENT, "absent",
 	  "There is no interface of this name." },
 	{ PFS_LACP_NO_BOND, "no-bond",

@@ -172,7 +172,7 @@ enum pfs_lacp {
 	PFS_LACP_NOT_A_BOND = 18,	/* the master is a bridge, a team, a VRF... */
 	PFS_LACP_WRONG_MODE = 19,	/* the bond is not 802.3ad */
 	PFS_LACP_NO_AGGREGATOR = 20,	/* the port has no aggregator yet */
-	PFS_LACP_LINK_DOWN = 21,	/* operstate is not up: no cable, or set down */
+	PFS_LACP_LINK_DOWN = 21,	/* no cable, or set down */
 };
 
 /**
@@ -181,12 +181,15 @@ enum pfs_lacp {
  * @bond: its master, or NULL where that was not asked for; then the mode is
  *        taken from the port alone, which has LACP attributes in 802.3ad only
  *
- * Up means: on both ends Aggregation, Synchronization, Collecting and
- * Distributing set, Defaulted and Expired clear; the slave active; operstate
- * up. No single one of them is enough (docs/kernel.md).
+ * Up means: on both ends Synchronization, Collecting and Distributing set,
+ * Defaulted and Expired clear; the slave active; operstate up, or unknown (a
+ * driver that sets none) with a carrier. No single one of them is enough
+ * (docs/kernel.md). Aggregation says nothing: a LAG of one port may send it
+ * clear.
  *
  * Return: enum pfs_lacp. Threads: any. Pure.
- * Source: IEEE 802.1AX-2014 6.4.2.3; drivers/net/bonding/bond_3ad.c.
+ * Source: IEEE 802.1AX-2014 6.4.2.3; drivers/net/bonding/bond_3ad.c;
+ * Documentation/networking/operstates.rst.
  */
 PFS_API int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond);
 

@@ -52,7 +52,7 @@ class PortState(IntFlag):
     TIMEOUT = 0x02
     """Short timeout: LACPDUs are wanted every second, and missed after three."""
     AGGREGATION = 0x04
-    """The port may be aggregated."""
+    """The port may share its LAG with others. Clear in a LAG of one; no sign of health."""
     SYNCHRONIZATION = 0x08
     """The port is in the right aggregator."""
     COLLECTING = 0x10
@@ -131,13 +131,13 @@ class LacpReason(IntEnum):
     """Why: ``enum pfs_lacp`` of pfstatus.h, which holds the rule."""
 
     UP = 0
-    """Both ends aggregate, are in sync, collect and distribute."""
+    """Both ends are in sync, collect and distribute."""
     EXPIRED = 1
     """Down: LACPDUs stopped."""
     DEFAULTED = 2
     """Down: no partner."""
     NEGOTIATING = 3
-    """Down: the ends do not both aggregate, stay in sync, collect and distribute."""
+    """Down: the ends are not both in sync, collecting and distributing."""
     ABSENT = 16
     """Unknown: no such interface."""
     NO_BOND = 17
@@ -149,7 +149,7 @@ class LacpReason(IntEnum):
     NO_AGGREGATOR = 20
     """Unknown: the bond has not assigned the port to an aggregator."""
     LINK_DOWN = 21
-    """Unknown: operstate is not up."""
+    """Unknown: no cable, or set down."""
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", "-")

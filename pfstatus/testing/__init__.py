@@ -83,6 +83,8 @@ IFLA_VF_VLAN_LIST, IFLA_VF_BROADCAST = 12, 13
 NLA_F_NESTED = 0x8000
 _NLA_TYPE_MASK = 0x3FFF
 _IFF_UP = 0x1
+_IFF_LOWER_UP = 0x10000
+_NO_CARRIER = (OperState.NOTPRESENT, OperState.DOWN, OperState.LOWERLAYERDOWN)
 _LOOPBACK = 1
 _U8, _U16, _U32 = struct.Struct("=B").pack, struct.Struct("=H").pack, struct.Struct("=I").pack
 _2U32, _3U32 = struct.Struct("=2I").pack, struct.Struct("=3I").pack
@@ -186,13 +188,14 @@ class FakeLink:
             flags: NLM_F_*.
             seq: nlmsg_seq.
         """
-        up = self.operstate is OperState.UP
+        carrier = self.operstate not in _NO_CARRIER
+        said = (_IFF_UP | (_IFF_LOWER_UP if carrier else 0)) if self.up else 0
         attributes = [
             nla(IFLA_IFNAME, _string(self.name)),
             nla(IFLA_MTU, _U32(1500)),
             nla(IFLA_OPERSTATE, _U8(self.operstate)),
             nla(IFLA_MASTER, _U32(self.master.ifindex)) if self.master else b"",
-            nla(IFLA_CARRIER, _U8(up)),
+            nla(IFLA_CARRIER, _U8(carrier)),
             nla(IFLA_ADDRESS, b"\x02\0\0\0" + struct.pack(">H", self.ifindex & 0xFFFF)),
             self._vf_attributes(mask),
             self._linkinfo(),
@@ -200,7 +203,7 @@ class FakeLink:
         if self.altnames:
             names = [nla(IFLA_ALT_IFNAME, _string(name)) for name in self.altnames]
             attributes.append(nla(IFLA_PROP_LIST | NLA_F_NESTED, *names))
-        body = ifinfomsg(self.ifindex, flags=_IFF_UP if self.up else 0) + b"".join(attributes)
+        body = ifinfomsg(self.ifindex, flags=said) + b"".join(attributes)
         return nlmsg(kind, body, flags=flags, seq=seq)
 
     def _vf_attributes(self, mask: int) -> bytes:  # noqa: ARG002 - a PF minds it

@@ -33,7 +33,7 @@ static struct pfs_bond bond_of_mode(int mode)
 	return bond;
 }
 
-/* 802.1AX-2014 6.4.2.3 bit by bit, low to high: activity, timeout, aggregation, ... */
+/* 802.1AX-2014 6.4.2.3 bit by bit: 3 synchronization, 4 collecting, 5 distributing. */
 static bool has(unsigned int state, int bit)
 {
 	return state >> bit & 1;
@@ -41,7 +41,7 @@ static bool has(unsigned int state, int bit)
 
 static bool carries_traffic(unsigned int state)
 {
-	for (int bit = 2; bit <= 5; bit++)
+	for (int bit = 3; bit <= 5; bit++)
 		if (!has(state, bit))
 			return false;
 	return true;
@@ -75,8 +75,36 @@ TEST(lacp_rule_agrees_for_all_65536_pairs_of_octets)
 				 lacp == PFS_LACP_UP ? PFS_LACP_NEGOTIATING : lacp);
 		}
 	}
-	/* Activity and Timeout alone are free, on both ends. */
-	CHECK_EQ(up, 16);
+	/* Activity, Timeout and Aggregation are free, on both ends. */
+	CHECK_EQ(up, 64);
+}
+
+/* Open vSwitch with one interface as the switch: ping without loss. */
+TEST(lacp_rule_takes_an_individual_partner_for_healthy)
+{
+	struct pfs_link link = port(0x3f, 0x3b);
+
+	CHECK_EQ(pfs_lacp_status(&link, NULL), PFS_LACP_UP);
+	link = port(0x3b, 0x3f);
+	CHECK_EQ(pfs_lacp_status(&link, NULL), PFS_LACP_UP);
+	link = port(0x3b, 0x3b);
+	CHECK_EQ(pfs_lacp_status(&link, NULL), PFS_LACP_UP);
+}
+
+/* A driver may set no operational state; then the carrier tells. */
+TEST(lacp_rule_takes_an_unknown_operstate_by_its_carrier)
+{
+	for (unsigned int operstate = 0; operstate < 256; operstate++) {
+		for (unsigned int lower_up = 0; lower_up < 2; lower_up++) {
+			struct pfs_link link = port(0x3f, 0x3f);
+
+			link.operstate = (uint8_t)operstate;
+			link.flags = lower_up ? 0x10000 : 0;
+			CHECK_EQ(pfs_lacp_status(&link, NULL),
+				 operstate == 6 || (operstate == 0 && lower_up) ?
+				 PFS_LACP_UP : PFS_LACP_LINK_DOWN);
+		}
+	}
 }
 
 /* Every combination of what comes before the octets. */

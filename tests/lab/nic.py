@@ -12,11 +12,11 @@ _DEVICES = Path("/sys/bus/nicsim/devices")
 
 
 def lacp_up(actor: int | None, partner: int | None) -> bool:
-    """Whether both ends aggregate, are in sync, collect and distribute, neither expired nor
+    """Whether both ends are in sync, collect and distribute, neither expired nor
     defaulted (IEEE 802.1AX-2014 6.4.2.3)."""
     if actor is None or partner is None:
         return False
-    return actor & partner & 0x3C == 0x3C and not (actor | partner) & 0xC0
+    return actor & partner & 0x38 == 0x38 and not (actor | partner) & 0xC0
 
 
 @dataclass(frozen=True, slots=True)
