@@ -33,6 +33,12 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "relay.report": 6,
     "relay.loop": 7,
     "cli": 9,
+    "operator.resource": 0,
+    "operator.conflict": 1,
+    "operator.status": 1,
+    "operator.render": 2,
+    "operator.decide": 3,
+    "operator.changes": 4,
 }
 """By room: a module, or a package whose files are one."""
 
@@ -93,6 +99,12 @@ def test_module_imports_only_what_stands_below_it(module):
 
 def test_values_and_errors_know_no_other():
     assert imports("values") == imports("errors") == set()
+
+
+def test_operator_is_a_house_of_its_own():
+    within = {name for name in FILES if name.split(".")[0] == "operator"}
+    assert {name for name in FILES if imports(name) & within} <= within
+    assert {room_of(found) for name in within for found in imports(name)} <= within
 
 
 def test_wire_alone_imports_the_core():
