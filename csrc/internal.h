@@ -95,11 +95,18 @@ PFS_HIDDEN int pfs_filter_build(struct sock_filter *insns, size_t capacity,
 				const uint32_t *ifindexes, size_t n_index,
 				const char *const *names, size_t n_name);
 
+/* lacpdu.c */
+PFS_HIDDEN uint32_t pfs_lacpdu_mark(const uint8_t *frame, size_t len);
+PFS_HIDDEN bool pfs_lacpdu_set_mark(uint8_t *frame, size_t len, uint32_t mark);
+PFS_HIDDEN void pfs_lacpdu_set_partner(uint8_t *frame, const struct pfs_lacpdu_end *partner,
+				       uint8_t flip);
+
 /* socket.c */
 PFS_HIDDEN int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len);
 PFS_HIDDEN ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity,
 			    int64_t deadline_ns);
 PFS_HIDDEN int64_t pfs_now_ns(void);
+PFS_HIDDEN int pfs_in_netns(int netns_fd, int (*run)(void *arg), void *arg);
 PFS_HIDDEN int pfs_filter_attach(const struct pfs_socket *sock, struct sock_filter *insns, int n);
 PFS_HIDDEN int pfs_filter_detach(const struct pfs_socket *sock);
 

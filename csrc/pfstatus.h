@@ -460,6 +460,171 @@ PFS_API int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link,
 PFS_API int pfs_vf_set_encode(void *buf, size_t capacity, uint32_t ifindex, uint32_t seq,
 			      const struct pfs_vf *vfs, size_t n);
 
+/* ---- LACPDUs: no socket -------------------------------------------------- */
+
+/* Octets of a LACPDU of version 1 with its Ethernet header, without its FCS. */
+#define PFS_LACPDU_BYTES 124
+
+/* One end, as a LACPDU tells of it. This struct will not grow. */
+struct pfs_lacpdu_end {
+	uint16_t system_priority;
+	uint8_t system[6];
+	uint16_t key;
+	uint16_t port_priority;
+	uint16_t port;
+	uint8_t state;			/* enum pfs_lacp_state */
+	uint8_t reserved;		/* 0 */
+};
+
+/* A LACPDU: what the standard's version 1 holds. This struct will not grow. */
+struct pfs_lacpdu {
+	uint8_t source[6];		/* MAC address of the port that sent it */
+	uint8_t version;
+	uint8_t reserved;		/* 0 */
+	struct pfs_lacpdu_end actor;	/* its sender */
+	struct pfs_lacpdu_end partner;	/* whom the sender takes us for */
+	uint16_t collector_max_delay;	/* tens of microseconds */
+	uint16_t reserved_2;		/* 0 */
+	uint32_t mark;			/* the last 4 reserved octets: 0 but in pfs_port_send()'s */
+};
+
+/**
+ * pfs_lacpdu_decode - read one LACPDU
+ * @buf: the frame from its Ethernet header on; any alignment; not kept
+ * @len: octets in @buf
+ * @pdu: filled on success, untouched on error
+ *
+ * What a later version appends is skipped.
+ *
+ * Return: 0; -ENOMSG no LACPDU: markers, OAM, other frames; -EBADMSG one that
+ * is too short, or whose actor and partner are not where they belong.
+ * Threads: any. Allocates: never. Source: IEEE 802.1AX-2014 6.4.2.3.
+ */
+PFS_API int pfs_lacpdu_decode(const void *buf, size_t len, struct pfs_lacpdu *pdu);
+
+/**
+ * pfs_lacpdu_encode - write one LACPDU
+ * @buf:      for the frame; any alignment
+ * @capacity: octets in @buf; PFS_LACPDU_BYTES are needed
+ * @pdu:      what to write; to the multicast address of slow protocols
+ *
+ * Return: octets written; -EMSGSIZE does not fit. Threads: any.
+ * Allocates: never.
+ */
+PFS_API int pfs_lacpdu_encode(void *buf, size_t capacity, const struct pfs_lacpdu *pdu);
+
+/* ---- LACPDUs of a port --------------------------------------------------- */
+
+/*
+ * A packet socket on one PF that sees its LACPDUs both ways, and asks: our
+ * kernel's own last LACPDU, sent once more with the Timeout bit of its Partner
+ * state flipped, has to be answered at once (IEEE 802.1AX-2014 6.4.9,
+ * update_NTT), and changes nothing at either end.
+ *
+ * Its filter runs for each frame that passes the PF's netdev, and what that
+ * sends is cloned for it: keep it off PFs that need no watching.
+ *
+ * A struct pfs_port is used by one thread at a time and does not survive
+ * fork(), as a struct pfs.
+ */
+struct pfs_port;
+
+/* LACPDUs in any second that end with one of ours: 802.1AX-2014 6.4.16's limit. */
+#define PFS_PORT_PER_SECOND 3
+
+/**
+ * pfs_port_open - see the LACPDUs of one PF
+ * @port:     set on success; to be closed by pfs_port_close()
+ * @ifindex:  of the PF; the socket stays with this one, and ends with it
+ * @netns_fd: fd of a network namespace, entered as by pfs_open(); -1: the
+ *            caller's own
+ *
+ * Return: 0; -EPERM without CAP_NET_RAW in the user namespace that owns the
+ * network namespace; -ENODEV; -EMEDIUMTYPE no Ethernet; -EINVAL; -ENOMEM; what
+ * socket(2), setsockopt(2), bind(2) or setns(2) say. A PF may be down.
+ * Threads: any. Allocates: the port, about 4 KiB.
+ */
+PFS_API int pfs_port_open(struct pfs_port **port, uint32_t ifindex, int netns_fd);
+
+/**
+ * pfs_port_open_fd - a port on a descriptor that somebody else opened
+ * @port: set on success, when @fd becomes the port's
+ * @fd:   a packet socket of type SOCK_RAW, bound to one interface with
+ *        ETH_P_ALL; or one end of a datagram socketpair whose other end plays
+ *        the wire: there each frame for us lies behind a struct sockaddr_ll
+ *        that says by its sll_pkttype which way it went
+ *
+ * Return: 0; -ENOMEM; -EBADF, -ENOTSOCK. Threads: any. Allocates: the port.
+ */
+PFS_API int pfs_port_open_fd(struct pfs_port **port, int fd);
+
+/** pfs_port_close - close the socket and free the port; NULL is ignored. */
+PFS_API void pfs_port_close(struct pfs_port *port);
+
+/** pfs_port_fd - descriptor that is readable when a LACPDU waits. It stays the port's. */
+PFS_API int pfs_port_fd(const struct pfs_port *port);
+
+/* Which way a LACPDU went. */
+enum pfs_port_direction {
+	PFS_PORT_RECEIVED = 0,
+	PFS_PORT_SENT = 1,	/* by the kernel; or, if it is marked, by another program */
+};
+
+/**
+ * pfs_port_next - the next LACPDU that passed; never waits
+ * @port:    the port
+ * @pdu:     filled on success
+ * @time_ns: when it passed, CLOCK_MONOTONIC: the kernel's stamp, however late
+ *           it is read
+ *
+ * What the port itself sent is not seen. Each LACPDU that the kernel sends
+ * becomes the template of what the port sends from then on.
+ *
+ * Return: enum pfs_port_direction; -EAGAIN none waits; -EBADMSG one could not
+ * be read; -ENOMSG some other frame; -ENETDOWN, once, the PF was set down: the
+ * template is dropped and the port goes on; -EPIPE. Allocates: never.
+ */
+PFS_API int pfs_port_next(struct pfs_port *port, struct pfs_lacpdu *pdu, int64_t *time_ns);
+
+/* What to send. Each is marked in octets that receivers ignore: no two are equal. */
+enum pfs_port_say {
+	/* The template, which tells the partner what it said of itself last, but for Timeout. */
+	PFS_PORT_ASK = 0,
+	/* The same without the change: nothing in it asks for an answer. */
+	PFS_PORT_COPY = 1,
+	/* The template as the kernel sent it: what revives a partner that is DEFAULTED. */
+	PFS_PORT_REPEAT = 2,
+};
+
+/**
+ * pfs_port_send - ask, or say again what the kernel said last
+ * @port:    the port
+ * @what:    enum pfs_port_say
+ * @time_ns: when it was sent, CLOCK_MONOTONIC
+ *
+ * Any LACPDU restarts the partner's receive timer. Whoever asks for a port that
+ * the kernel no longer speaks for keeps a dead end alive: do not.
+ *
+ * Return: 0; -ENODATA there is no template: the kernel has sent nothing since
+ * the port was opened, told to forget, or changed its MAC, or (but for
+ * PFS_PORT_REPEAT) nothing was received since; -EBUSY it would be one too many
+ * in a second, see pfs_port_free_ns(); -EAGAIN a LACPDU waits: read it first;
+ * -ENODEV the PF is gone; -ENETDOWN; -ENOBUFS; -EPROTONOSUPPORT the template is
+ * of another version than 1; -EINVAL. Allocates: never.
+ */
+PFS_API int pfs_port_send(struct pfs_port *port, int what, int64_t *time_ns);
+
+/** pfs_port_free_ns - when the limit lets the next one through, CLOCK_MONOTONIC; may be past. */
+PFS_API int64_t pfs_port_free_ns(const struct pfs_port *port);
+
+/**
+ * pfs_port_forget - drop the template and what was heard of the partner
+ *
+ * To be called when the PF changes its bond: what the kernel said for the old
+ * one must not be said again.
+ */
+PFS_API void pfs_port_forget(struct pfs_port *port);
+
 #ifdef __cplusplus
 }
 #endif

@@ -120,8 +120,15 @@ static int socket_open(struct pfs_socket *sock)
 	return 0;
 }
 
-static int sockets_open(struct pfs *pfs, const struct pfs_options *options)
+struct opening {
+	struct pfs *pfs;
+	const struct pfs_options *options;
+};
+
+static int sockets_open(void *arg)
 {
+	const struct pfs_options *options = ((struct opening *)arg)->options;
+	struct pfs *pfs = ((struct opening *)arg)->pfs;
 	int bytes = options->event_buffer > INT_MAX ? INT_MAX : (int)options->event_buffer;
 	int ret = socket_open(&pfs->request);
 
@@ -138,19 +145,17 @@ static int sockets_open(struct pfs *pfs, const struct pfs_options *options)
 }
 
 struct in_netns {
-	struct pfs *pfs;
-	const struct pfs_options *options;
+	int netns_fd;
+	int (*run)(void *arg);
+	void *arg;
 	int ret;
 };
 
-static void *open_in_netns(void *arg)
+static void *run_in_netns(void *arg)
 {
 	struct in_netns *in = arg;
 
-	if (setns(in->options->netns_fd, CLONE_NEWNET) < 0)
-		in->ret = -errno;
-	else
-		in->ret = sockets_open(in->pfs, in->options);
+	in->ret = setns(in->netns_fd, CLONE_NEWNET) < 0 ? -errno : in->run(in->arg);
 	return NULL;
 }
 
@@ -158,16 +163,18 @@ static void *open_in_netns(void *arg)
  * By a thread that dies there: it cannot leave the caller's behind there. It
  * takes no signals, which are for the caller's threads.
  */
-static int sockets_open_in_netns(struct pfs *pfs, const struct pfs_options *options)
+int pfs_in_netns(int netns_fd, int (*run)(void *arg), void *arg)
 {
-	struct in_netns in = { .pfs = pfs, .options = options };
+	struct in_netns in = { .netns_fd = netns_fd, .run = run, .arg = arg };
 	sigset_t all, before;
 	pthread_t thread;
 	int ret;
 
+	if (netns_fd < 0)
+		return run(arg);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = -pthread_create(&thread, NULL, open_in_netns, &in);
+	ret = -pthread_create(&thread, NULL, run_in_netns, &in);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (ret < 0)
 		return ret;
@@ -186,10 +193,8 @@ int pfs_open(struct pfs **out, const struct pfs_options *options)
 	pfs = context_new(&opts);
 	if (!pfs)
 		return -ENOMEM;
-	if (opts.netns_fd < 0)
-		ret = sockets_open(pfs, &opts);
-	else
-		ret = sockets_open_in_netns(pfs, &opts);
+	ret = pfs_in_netns(opts.netns_fd, sockets_open,
+			   &(struct opening){ .pfs = pfs, .options = &opts });
 	if (ret < 0) {
 		pfs_close(pfs);
 		return ret;

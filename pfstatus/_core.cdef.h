@@ -108,6 +108,48 @@ int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link,
 int pfs_vf_set_encode(void *buf, size_t capacity, uint32_t ifindex, uint32_t seq,
 		      const struct pfs_vf *vfs, size_t n);
 
+struct pfs_lacpdu_end {
+	uint16_t system_priority;
+	uint8_t system[6];
+	uint16_t key;
+	uint16_t port_priority;
+	uint16_t port;
+	uint8_t state;
+	...;
+};
+
+struct pfs_lacpdu {
+	uint8_t source[6];
+	uint8_t version;
+	struct pfs_lacpdu_end actor;
+	struct pfs_lacpdu_end partner;
+	uint16_t collector_max_delay;
+	uint32_t mark;
+	...;
+};
+
+struct pfs_port;
+
+#define PFS_LACPDU_BYTES ...
+#define PFS_PORT_PER_SECOND ...
+#define PFS_PORT_RECEIVED ...
+#define PFS_PORT_SENT ...
+#define PFS_PORT_ASK ...
+#define PFS_PORT_COPY ...
+#define PFS_PORT_REPEAT ...
+
+int pfs_lacpdu_decode(const void *buf, size_t len, struct pfs_lacpdu *pdu);
+int pfs_lacpdu_encode(void *buf, size_t capacity, const struct pfs_lacpdu *pdu);
+
+int pfs_port_open(struct pfs_port **port, uint32_t ifindex, int netns_fd);
+int pfs_port_open_fd(struct pfs_port **port, int fd);
+void pfs_port_close(struct pfs_port *port);
+int pfs_port_fd(const struct pfs_port *port);
+int pfs_port_next(struct pfs_port *port, struct pfs_lacpdu *pdu, int64_t *time_ns);
+int pfs_port_send(struct pfs_port *port, int what, int64_t *time_ns);
+int64_t pfs_port_free_ns(const struct pfs_port *port);
+void pfs_port_forget(struct pfs_port *port);
+
 struct timespec { long tv_sec; long tv_nsec; ...; };
 struct itimerspec { struct timespec it_interval; struct timespec it_value; ...; };
 #define CLOCK_MONOTONIC ...

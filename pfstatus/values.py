@@ -393,3 +393,46 @@ class Change:
             "old": None if self.old is None else self.old.to_dict(),
             "new": self.new.to_dict(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class LacpduEnd:
+    """One end of a link, as a LACPDU tells of it. Source: IEEE 802.1AX-2014 6.4.2.3."""
+
+    system: str
+    """MAC address of the system, such as ``00:1b:21:00:00:01``."""
+    system_priority: int
+    key: int
+    """The operational key: ports that may be aggregated have the same."""
+    port: int
+    """Number of the port, by which its system tells it from its others."""
+    port_priority: int
+    state: PortState
+
+
+@dataclass(frozen=True, slots=True)
+class Lacpdu:
+    """What two ports of a link tell each other. Source: IEEE 802.1AX-2014 6.4.2.3."""
+
+    source: str
+    """MAC address of the port that sent it."""
+    version: int
+    actor: LacpduEnd
+    """The sender."""
+    partner: LacpduEnd
+    """Whom the sender takes the other end for."""
+    collector_max_delay: int
+    """Tens of microseconds."""
+    mark: int = 0
+    """The last four reserved octets: not 0 where pfstatus sent it, and not the kernel."""
+
+
+class Say(IntEnum):
+    """What a port may send, see ``pfs_port_send()``."""
+
+    ASK = 0
+    """Our kernel's last LACPDU with one bit of what it says of the partner flipped."""
+    COPY = 1
+    """The same without the change."""
+    REPEAT = 2
+    """Our kernel's last LACPDU as it was."""

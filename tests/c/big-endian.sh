@@ -20,7 +20,7 @@ command -v $cc >/dev/null && command -v qemu-s390x-static >/dev/null &&
 
 cmake -S . -B "$build" -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=s390x \
     -DCMAKE_C_COMPILER=$cc -DCMAKE_CROSSCOMPILING_EMULATOR="$(command -v qemu-s390x-static)" >/dev/null
-targets="decode encode ack lacp filter query growth"
+targets="decode encode ack lacp lacpdu filter query growth"
 for test in $targets; do
     cmake --build "$build" -j"$(nproc)" --target "test_$test" >/dev/null
 done

@@ -15,6 +15,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <stdio.h>
@@ -251,6 +252,52 @@ TEST(nothing_allocates_after_open_against_a_fake_one_with_failing_vfs)
 	pfs = fake_kernel_open(&fake, 5000);
 	check_none(pfs, 7, "ens5f0");
 	fake_kernel_close(&fake, pfs);
+}
+
+/* A frame that went out, one that came in, and a question after each. */
+static void use_port(struct pfs_port *port, int wire, uint8_t *out, uint8_t *in, size_t len)
+{
+	struct pfs_lacpdu pdu;
+	int64_t ns;
+
+	pfs_port_forget(port);
+	for (int i = 0; i < 2; i++) {
+		send(wire, i ? in : out, len, 0);
+		pfs_port_next(port, &pdu, &ns);
+		pfs_port_send(port, PFS_PORT_ASK, &ns);
+		pfs_port_send(port, PFS_PORT_REPEAT, &ns);
+	}
+	pfs_port_next(port, &pdu, &ns);
+	pfs_port_free_ns(port);
+	pfs_port_fd(port);
+}
+
+TEST(a_port_allocates_nothing_after_open)
+{
+	static uint8_t out[sizeof(struct sockaddr_ll) + PFS_LACPDU_BYTES];
+	static uint8_t in[sizeof(out)], sink[4096];
+	const struct pfs_lacpdu pdu = { .version = 1 };
+	const struct sockaddr_ll how = { .sll_pkttype = PACKET_OUTGOING };
+	struct pfs_port *port;
+	int fds[2];
+
+	CHECK(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, fds));
+	CHECK_EQ(pfs_port_open_fd(&port, fds[0]), 0);
+	pfs_lacpdu_encode(in + sizeof(how), PFS_LACPDU_BYTES, &pdu);
+	memcpy(out, in, sizeof(out));
+	memcpy(out, &how, sizeof(how));
+	use_port(port, fds[1], out, in, sizeof(out));	/* what is bound late is bound now */
+	allocations = system_calls = 0;
+	armed = true;
+	for (int i = 0; i < TIMES; i++) {
+		use_port(port, fds[1], out, in, sizeof(out));
+		recv(fds[1], sink, sizeof(sink), 0);
+	}
+	armed = false;
+	CHECK_EQ(allocations, 0);
+	CHECK(system_calls >= 5 * TIMES);
+	pfs_port_close(port);
+	close(fds[1]);
 }
 
 /* The header says so; a fast answer needs no poll(). */

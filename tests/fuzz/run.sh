@@ -3,7 +3,7 @@
 # Fuzzes each target under AddressSanitizer and UndefinedBehaviorSanitizer (clang).
 #
 #   tests/fuzz/run.sh [SECONDS]          in all, shared by the targets; 0, the default: until ^C
-#   tests/fuzz/run.sh add FILE...        recorded datagrams become seeds
+#   tests/fuzz/run.sh add FILE...        recorded datagrams and LACPDUs become seeds
 #   tests/fuzz/run.sh minimize           what was found anew joins the corpora, made small
 #
 # What crashes is written to build/fuzz/; make it a seed once it is understood.
@@ -11,7 +11,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 build=build/fuzz
 corpus=tests/fuzz/corpus
-targets="decode_link decode_ack events filter"
+targets="decode_link decode_ack events filter lacpdu"
 
 le16() { printf "\\$(printf %o $(($1 % 256)))\\$(printf %o $(($1 / 256 % 256)))"; }
 
@@ -19,6 +19,10 @@ le16() { printf "\\$(printf %o $(($1 % 256)))\\$(printf %o $(($1 / 256 % 256)))"
 add() {
     for file; do
         name=recorded-$(sha256sum "$file" | cut -c1-12)
+        if [ "$(od -An -tx1 -j12 -N3 "$file" | tr -d ' ')" = 880901 ]; then
+            cp "$file" "$corpus/lacpdu/$name"
+            continue
+        fi
         case $(od -An -tu2 -j4 -N2 "$file" | tr -d ' ') in
         2 | 3) cp "$file" "$corpus/decode_ack/$name" ;;
         *)
@@ -44,7 +48,7 @@ build() {
 
 fuzz() {
     # In pairs: a target keeps a core busy.
-    each=$(($1 * 2 / 4))
+    each=$(($1 * 2 / 5))
     [ "$1" = 0 ] || [ "$each" -gt 0 ] || each=1
     pids='' failed=0
     for target in $targets; do

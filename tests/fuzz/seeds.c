@@ -2,6 +2,7 @@
 /* Writes the made-up part of the corpora: seeds DIRECTORY. Recorded ones lie beside it. */
 
 #include "message.h"
+#include "pfstatus.h"
 
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -90,6 +91,27 @@ static void acks(void)
 	write_seed("decode_ack", "made-done-with-text", NULL, 0, msg.buf, msg.len);
 }
 
+static void lacpdus(void)
+{
+	struct pfs_lacpdu pdu = {
+		.source = { 2 }, .version = 1, .mark = 1,
+		.actor = { 0xffff, { 2, 0, 0, 0, 0, 1 }, 15, 255, 1, 0x3f, 0 },
+		.partner = { 0x8000, { 2, 0, 0, 0, 0, 2 }, 15, 127, 2, 0x3d, 0 },
+	};
+	uint8_t frame[PFS_LACPDU_BYTES + 54] = { 0 };
+
+	pfs_lacpdu_encode(frame, sizeof(frame), &pdu);
+	write_seed("lacpdu", "made-version-1", NULL, 0, frame, PFS_LACPDU_BYTES);
+	pdu.version = 2;
+	pdu.mark = 0;
+	pfs_lacpdu_encode(frame, sizeof(frame), &pdu);
+	frame[72] = 4;	/* Port Algorithm */
+	frame[73] = 6;
+	write_seed("lacpdu", "made-version-2", NULL, 0, frame, sizeof(frame));
+	frame[14] = 2;
+	write_seed("lacpdu", "made-marker", NULL, 0, frame, PFS_LACPDU_BYTES);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2)
@@ -97,5 +119,6 @@ int main(int argc, char **argv)
 	corpus = argv[1];
 	links();
 	acks();
+	lacpdus();
 	return 0;
 }
