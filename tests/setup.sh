@@ -29,7 +29,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
         case $what in
         build | docs) ;;
         lab) "$PYTHON" tests/lab/vm.py --requirements ;;
-        test) echo g++ clang abigail-tools libcap2-bin util-linux ;;
+        test) echo g++ clang abigail-tools libcap2-bin util-linux libjansson-dev ;;
         bench) echo libnl-route-3-dev ;;
         *) die "unknown word: $what" ;;
         esac

@@ -430,6 +430,16 @@ class FakeKernel:
         self, *, events: bool = True, timeout: float = 5.0, tap: Tap | None = None
     ) -> Session:
         """A session with this kernel; the caller closes it."""
+        return Session.from_fds(*self.descriptors(events=events), timeout=timeout, tap=tap)
+
+    def descriptors(self, *, events: bool = True) -> tuple[int, int]:
+        """What a session is made of, for a program of its own, in any language.
+
+        It inherits them and hands them to ``pfs_open_fds()`` or ``Session.from_fds()``.
+
+        Returns:
+            The request and the event descriptor, -1 for none. They are the caller's to close.
+        """
         ours, request = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours_event, event = (
             socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) if events else (None, None)
@@ -437,9 +447,7 @@ class FakeKernel:
         with self._lock:
             self._peers.append(_Peer(ours, ours_event))
         os.eventfd_write(self._wake, 1)
-        return Session.from_fds(
-            request.detach(), event.detach() if event else -1, timeout=timeout, tap=tap
-        )
+        return request.detach(), event.detach() if event else -1
 
     # What exists
 
