@@ -7,7 +7,8 @@
 #   make lab-matrix  the same on each kernel series that the archive offers
 #   make docs     the documentation, into build/docs
 #   make wheel    the sdist and a wheel with libnl in it, tried on each Python there is, into dist/
-#   make bench    figures, side by side with peers
+#   make bench    figures, side by side with peers, by an exact clock
+#   make bench-check  fails where something takes 5 % longer than the baseline
 #   make fuzz     the fuzzers, until Ctrl-C
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 
-.PHONY: demo test lint test-c test-python lab lab-matrix docs wheel bench fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
+.PHONY: demo test lint test-c test-python lab lab-matrix docs wheel bench bench-check fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -61,11 +62,22 @@ docs: setup-docs
 wheel: setup-build
 	tests/package/wheel.sh
 
-bench: setup-bench build/bench/netlink
+bench: setup-bench build/bench/netlink build/bench/floor
 	$(VENV)/python tests/bench/footprint.py
 	$(VENV)/python tests/bench/cni.py
-	$(LAB) --timeout 900 --results results/bench -- sh -c '\
+	$(LAB) --exact --timeout 7200 --results results/bench -- sh -c '\
 		$(VENV)/python tests/bench/netlink.py && $(VENV)/python tests/bench/reaction.py'
+
+# The baseline is tests/bench/baseline.json; WRITE=--write notes there what was found.
+bench-check: setup-bench build/bench/netlink build/bench/floor
+	$(LAB) --exact --timeout 3600 --results results/bench-check -- sh -c '\
+		$(VENV)/python tests/bench/netlink.py && \
+		$(VENV)/python tests/bench/reaction.py --relay pfstatus'
+	$(VENV)/python tests/bench/check.py results/bench-check $(WRITE)
+
+build/bench/floor: tests/bench/floor.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -o $@ $<
 
 build/bench/netlink: tests/bench/netlink.c $(wildcard csrc/*)
 	@mkdir -p $(@D)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """What reading and setting a PF costs, beside the floor and peers: part of `make bench`.
 
-Run in the lab, on the simulated NIC. Every contender does the same in one run, by turns; figures
-are medians. The floor is a C program that sends and receives the same bytes and decodes nothing.
+Run in the lab, on the simulated NIC and by its exact clock: an instruction is a nanosecond. Every
+contender does the same in one run, by turns; figures are medians. The floor is a C program that
+sends and receives the same bytes and decodes nothing.
 """
 
 from __future__ import annotations
@@ -21,17 +22,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
 from chart import bars
+from figures import Figures
 from topology import Lab
 
 import pfstatus
 
-Figures = dict[tuple[str, str], float]
-"""Seconds by operation and contender."""
+Seconds = dict[tuple[str, str], float]
+"""By operation and contender."""
 
 NETLINK = Path(__file__).parents[2] / "build" / "bench" / "netlink"
 
 
-def c_figures(name: str) -> Figures:
+def c_figures(name: str) -> Seconds:
     """The floor, libpfstatus and libnl-route, from C."""
     shown = subprocess.run([NETLINK, name], capture_output=True, text=True, check=True)
     print(shown.stderr, end="")
@@ -60,7 +62,7 @@ def race(contenders: dict[str, Callable[[], object]], turns: int) -> dict[str, f
     return {who: statistics.median(taken) for who, taken in times.items() if taken}
 
 
-def python_figures(name: str, turns: int) -> Figures:
+def python_figures(name: str, turns: int) -> Seconds:
     """Pfstatus from Python, pyroute2, and `ip` as a subprocess."""
     from pyroute2 import IPRoute
 
@@ -98,7 +100,7 @@ def python_figures(name: str, turns: int) -> Figures:
         }
 
 
-def table(figures: Figures) -> list[str]:
+def table(figures: Seconds) -> list[str]:
     """One line for each operation and contender, with its ratio to the floor."""
     lines = []
     for (operation, who), seconds in sorted(
@@ -116,9 +118,10 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=15)
     args = parser.parse_args()
     lab = Lab()
-    lab.up()
+    lab.up(exact=True)
     port = lab.ports[0]
     lines: list[str] = []
+    kept = Figures()
     series: dict[str, list[tuple[str, float]]] = {}
     for count in args.vfs:
         port.nic.num_vfs = count
@@ -128,9 +131,11 @@ def main() -> None:
         print("\n".join(found), flush=True)
         lines += found
         for (operation, who), seconds in figures.items():
+            kept.add(f"{count} VFs: {operation}, {who}", seconds)
             if operation == "read VFs":
                 series.setdefault(who, []).append((str(count), seconds))
     lab.down()
+    kept.save("netlink")
     results = os.environ.get("LAB_RESULTS")
     if results:
         (Path(results) / "netlink.txt").write_text("\n".join(lines) + "\n")

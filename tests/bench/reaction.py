@@ -1,110 +1,218 @@
 #!/usr/bin/env python3
-"""How fast examples/relay.py reacts, in the lab: `make bench`.
+"""How fast a relay disables VFs when LACP is lost, beside its floor and peers: `make bench`.
 
-For each number of VFs and each cost that the NIC takes for one, the time from the first instant at
-which any program could see LACP change (the kernel's own notification; for a recovery, which
-raises none, the port states, sampled every 2 ms) to the last VF set. Both are noted by the
-simulated NIC's module on one clock. Beside it the figures of the Go relay, which was measured
-in a lab like this one; and the floor: the same questions and settings by the bare session, with
-nothing decided, and the NIC's own time.
+Run in the lab, by its exact clock: an instruction is a nanosecond, so that figures repeat on a busy
+machine, and ratios of one kernel and Python hold elsewhere. Measured from the instant at which the
+kernel had announced the loss (until then it holds the lock that setting a VF needs) to the first
+and the last VF set. Both are noted by the simulated NIC's module; nobody looks on meanwhile.
+
+The floor is a C program that sends the same bytes and decides nothing (floor.c); the straw relay is
+what one writes in an afternoon (straw.py), once in plain Python, once by pyroute2.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import math
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
-from nic import reaction
-from relay_process import RelayProcess
-from topology import Lab, Port
+from figures import Figures
+from topology import Crowd, Lab, Port, wait_for
 
-import pfstatus
+HERE = Path(__file__).parent
+PYTHON = sys.executable
+OURS = "pfstatus"
 
-# VFs, NIC cost in seconds: median of the Go relay, ms, down and up; None where none was measured.
-REFERENCE = {
-    (4, 0.0): (554.0, 690.0),
-    (64, 0.0): (320.0, 359.0),  # with its least interval, 100 ms
-    (64, 0.0015): (1054.0, 780.0),
+RELAYS: dict[str, Callable[[int], list[str]]] = {
+    "floor (C)": lambda vfs: [str(HERE.parents[1] / "build/bench/floor"), str(vfs)],
+    OURS: lambda _: [PYTHON, str(HERE.parents[1] / "examples/relay.py")],
+    "straw": lambda _: [PYTHON, str(HERE / "straw.py")],
+    "straw, pyroute2": lambda _: [PYTHON, str(HERE / "straw_pyroute2.py")],
 }
+"""What is compared: a command by the number of VFs of a PF, to which the PFs' names are added."""
+
+_START, _EXPIRE, _RECOVER = 5.0, 4.0, 2.5
+"""Seconds after which it is time to look: a relay has started, LACP expired, LACP is back."""
+_LIMIT = 120.0
 
 
-def floor(port: Port, rounds: int) -> float:
-    """Median seconds to read all VFs and set them, two messages, on a session that knows the PF."""
-    times = []
-    with pfstatus.Session() as session:
-        for turn in range(rounds):
-            state = ("disable", "auto")[turn % 2]
-            began = time.monotonic()
-            status = session.get(port.pf)
-            session.set_vf_link_state(status, {vf.vf: state for vf in status.vfs or ()})
-            times.append(time.monotonic() - began)
-        session.set_vf_link_state(status, {vf.vf: "auto" for vf in status.vfs or ()})
-    return statistics.median(times)
+class Case(NamedTuple):
+    """What is lost."""
+
+    name: str
+    vfs: int
+    set_ms: float = 0.0
+    """What the NIC takes to set a VF."""
+    read_ms: float = 0.0
+    """What it takes to read one."""
 
 
-def measure(port: Port, vfs: int, rounds: int) -> dict[bool, list[float]]:
-    """Seconds of each reaction, by whether LACP came up."""
-    found: dict[bool, list[float]] = {False: [], True: []}
-    with RelayProcess(port.pf) as relay:
-        relay.wait_up(port.pf)
-        relay.wait("VFs detected on interface", interface=port.pf)
+CASES = (
+    Case("4 VFs", 4),
+    Case("64 VFs", 64),
+    Case("400 VFs", 400),
+    Case("64 VFs, 1.5 ms to set one", 64, set_ms=1.5),
+)
+CROWD = (
+    Case("64 PFs of 64 VFs", 64),
+    Case("64 PFs of 64 VFs, 0.2 ms to read one", 64, read_ms=0.2),
+)
+
+
+class Outage(NamedTuple):
+    """Seconds from the kernel's announcement."""
+
+    first_vf: float
+    last_vf: float
+
+
+def outage(ports: Sequence[Port]) -> Outage:
+    """What the NICs' traces tell of the loss of LACP on all of these."""
+    announced, first, last = [], [], []
+    for port in ports:
+        trace = port.nic.trace()
+        seen = next(r.ns for r in trace if r.kind != "set" and not r.lacp_up)
+        sets = [r.ns for r in trace if r.kind == "set" and r.result == 0 and r.ns > seen]
+        announced.append(seen)
+        first.append(sets[0])
+        last.append(sets[-1])
+    began = max(announced)
+    return Outage((min(first) - began) / 1e9, (max(last) - began) / 1e9)
+
+
+@contextmanager
+def running(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A relay; what it said is told if it ended by itself."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=said, stderr=said)
+        try:
+            yield process
+            if process.poll() is not None:
+                said.seek(0)
+                raise RuntimeError(f"{argv}: ended: {said.read().decode()[-2000:]}")
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def resident_mb(process: subprocess.Popen[bytes]) -> float:
+    """MB (10^6 bytes) of memory that the process has."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("no VmRSS")
+
+
+def measure(lab: Lab, ports: Sequence[Port], who: str, case: Case, rounds: int) -> list[Outage]:
+    """Outages of one relay's life, one after the other."""
+    found: list[Outage] = []
+    all_vfs = case.vfs * len(ports)
+
+    def sets() -> int:
+        return sum(port.nic.calls()[0] for port in ports)
+
+    def states() -> set[str]:
+        return {state for port in ports for state in port.nic.vf_states().values()}
+
+    with running(RELAYS[who](case.vfs) + [port.pf for port in ports]) as relay:
+        time.sleep(_START)
         for _ in range(rounds):
-            for up, state in ((False, "disable"), (True, "auto")):
-                time.sleep(0.5)
+            for port in ports:
                 port.nic.reset_trace()
-                port.nic.sample_lacp(on=up)  # the way down is announced
-                relay.mark()
-                port.lacp_unblock() if up else port.lacp_block("to-pf")
-                # By what it says, when it is done: looking would compete for the processors.
-                relay.wait("vf link state was set", 40, count=vfs, state=state)
-                time.sleep(0.2)
-                done = reaction(port.nic.trace(), up=up)
-                port.nic.sample_lacp(on=False)
-                assert done.sets == vfs
-                found[up].append(done.seconds)
+            lab.mute(ports)
+            time.sleep(_EXPIRE)
+            wait_for(lambda: sets() >= all_vfs, _LIMIT, f"{who}: {all_vfs} VFs set", every=1.0)
+            found.append(outage(ports))
+            lab.unmute(ports)
+            time.sleep(_RECOVER)
+            for port in ports:
+                port.wait_lacp(up=True)
+            if who.startswith("floor"):
+                assert relay.stdin is not None
+                relay.stdin.write(b"\n")
+                relay.stdin.flush()
+            wait_for(lambda: states() == {"auto"}, _LIMIT, f"{who}: VFs given back", every=1.0)
+            time.sleep(0.5)
+        if who == OURS:
+            print(f"  resident after {rounds} outages: {resident_mb(relay):.1f} MB", flush=True)
     return found
+
+
+def show(who: str, found: list[Outage], floor: Outage) -> dict[str, Outage]:
+    """Print the first outage of a relay's life and the median of the later ones; give both."""
+    lasts = [each.last_vf for each in found[1:]]
+    later = Outage(statistics.median(each.first_vf for each in found[1:]), statistics.median(lasts))
+    shown = {"first outage": found[0], "later": later}
+    for words, each in shown.items():
+        row = f"  {who + ', ' + words:38}"
+        row += "".join(
+            f" {ms * 1e3:9.3f} {ms / of:6.2f}" for ms, of in zip(each, floor, strict=True)
+        )
+        print(row, f"{max(lasts) / min(lasts) - 1:7.1%}" if each is later else "", flush=True)
+    return shown
+
+
+def compare(lab: Lab, ports: Sequence[Port], case: Case, args: argparse.Namespace) -> Figures:
+    """Print one case's table, and give its figures."""
+    figures = Figures()
+    floor = Outage(math.nan, math.nan)
+    for port in ports:
+        port.nic.num_vfs = case.vfs
+        port.nic.slow(set_seconds=case.set_ms / 1e3, get_seconds=case.read_ms / 1e3)
+    print(f"\n{case.name:40} first VF / floor   last VF / floor  spread", flush=True)
+    for who in args.relay:
+        if who == "straw, pyroute2" and len(ports) > 1:
+            continue  # it would take minutes
+        try:
+            found = measure(lab, ports, who, case, args.rounds)
+        except (RuntimeError, TimeoutError) as exc:
+            if who in ("floor (C)", OURS):
+                raise
+            print(f"  {who}: {exc}", flush=True)
+            for port in ports:
+                port.set_vfs("auto", *range(case.vfs))
+            continue
+        if who == "floor (C)":
+            floor = Outage(*map(statistics.median, zip(*found, strict=True)))
+        for words, each in show(who, found, floor).items():
+            for field, seconds in zip(each._fields, each, strict=True):
+                figures.add(f"{case.name}: {who}, {words}, {field}", seconds)
+    return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--vfs", type=int, nargs="+", default=[4, 64, 400])
-    parser.add_argument("--cost", type=float, nargs="+", default=[0.0, 1.5], help="ms a VF")
+    parser.add_argument("--rounds", type=int, default=3, help="outages of a relay, the first apart")
+    parser.add_argument("--relay", choices=RELAYS, action="append", help="these alone")
+    parser.add_argument("--cases", default="", help="those that have these words in their name")
     args = parser.parse_args()
+    args.relay = args.relay or list(RELAYS)
+    figures = Figures()
+    print("ms, from the kernel's announcement that LACP is lost")
     lab = Lab()
-    lab.up()
-    port = lab.ports[0]
-    head = f"{'VFs':>4} {'NIC ms/VF':>9} {'':>5} {'median ms':>10} {'worst ms':>9}"
-    lines = [f"{head} {'Go relay':>9} {'ratio':>6} {'floor ms':>10}"]
-    print(lines[0], flush=True)
-    for cost in args.cost:
-        for vfs in args.vfs:
+    lab.up(exact=True)
+    for case in CASES:
+        if args.cases in case.name:
             lab.reset()
-            port.nic.num_vfs = vfs
-            port.nic.slow(set_seconds=cost / 1e3)
-            base = floor(port, 2 * args.rounds) * 1e3
-            found = measure(port, vfs, args.rounds)
-            for up in (False, True):
-                median = statistics.median(found[up]) * 1e3
-                worst = max(found[up]) * 1e3
-                peer = REFERENCE.get((vfs, cost / 1e3), (None, None))[up]
-                row = (
-                    f"{vfs:>4} {cost:>9g} {'up' if up else 'down':>5} {median:>10.2f} {worst:>9.2f}"
-                )
-                row += f" {peer:>9.0f} {peer / median:>6.0f}" if peer else f" {'-':>9} {'-':>6}"
-                row += f" {base:>10.2f}"
-                lines.append(row)
-                print(row, flush=True)
+            figures |= compare(lab, lab.ports[:1], case, args)
     lab.down()
-    results = os.environ.get("LAB_RESULTS")
-    if results:
-        (Path(results) / "reaction.txt").write_text("\n".join(lines) + "\n")
+    crowd = Crowd(64)
+    for number, case in enumerate(case for case in CROWD if args.cases in case.name):
+        if not number:
+            crowd.up(exact=True)
+        figures |= compare(crowd, crowd.ports, case, args)
+    crowd.down()
+    figures.save("reaction")
 
 
 if __name__ == "__main__":

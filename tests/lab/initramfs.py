@@ -9,7 +9,8 @@ import stat
 import subprocess
 from pathlib import Path
 
-from kernel import Kernel, LabError
+from kernel import Kernel
+from packages import LabError
 
 _GUEST = Path(__file__).resolve().parent / "guest"
 _WANTED = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay")

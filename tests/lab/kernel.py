@@ -1,8 +1,7 @@
 """A distribution's kernel, unpacked into a cache and never installed, with nicsim built for it.
 
-The packages come from the archives that apt already knows, by `apt-get download`, which needs no
-root. Under the cache directory of one kernel lies what the packages hold, made usable in place:
-`boot/`, `lib/modules/`, `usr/src/`.
+Under the cache directory of one kernel lies what its packages hold, made usable in place: `boot/`,
+`lib/modules/`, `usr/src/`.
 """
 
 import fcntl
@@ -12,44 +11,22 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from packages import CACHE, LabError, Say, dependencies, packages_named, unpack
+
 SOURCE = Path(__file__).resolve().parent / "nicsim"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pfstatus" / "lab"
 
 _IMAGE = re.compile(r"linux-image-(\d+\.\d+\.[\w.+~-]*?-?(?:amd64|generic))")
 _UNWANTED = re.compile(r"-(cloud|rt)-")
 _PARTS = re.compile(r"linux-(headers|kbuild|modules|base|binary)-\d")
 """Of an image's and its headers' dependencies, the packages that hold files the lab needs."""
 
-Say = Callable[[str], None]
-
-
-class LabError(Exception):
-    """The lab cannot be had here; says why, and what to do."""
-
-
-def _output(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LabError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout
-
-
-def _dependencies(package: str) -> list[str]:
-    wanted = ("--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces")
-    lines = _output("apt-cache", "depends", *wanted, package).splitlines()
-    return [line.split(": ", 1)[1] for line in lines if "Depends: " in line]
-
 
 def _numbers(release: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", release)]
-
-
-def _packages_named(prefix: str) -> set[str]:
-    return set(_output("apt-cache", "pkgnames", prefix).split())
 
 
 def resolve(spec: str | None) -> str:
@@ -61,8 +38,8 @@ def resolve(spec: str | None) -> str:
         raise LabError("the lab takes its kernel from Debian's or Ubuntu's archive: apt is missing")
     if spec is None:
         for meta in ("linux-image-amd64", "linux-image-generic"):
-            if meta in _packages_named(meta):
-                for package in _dependencies(meta):
+            if meta in packages_named(meta):
+                for package in dependencies(meta):
                     if found := _IMAGE.fullmatch(package):
                         return found[1]
         raise LabError("apt knows no linux-image-amd64 or linux-image-generic: run apt-get update")
@@ -77,8 +54,8 @@ def resolve(spec: str | None) -> str:
 
 def _releases() -> Iterator[str]:
     """All releases of which apt knows image and headers."""
-    headers = _packages_named("linux-headers-")
-    for package in _packages_named("linux-image-"):
+    headers = packages_named("linux-headers-")
+    for package in packages_named("linux-image-"):
         found = _IMAGE.fullmatch(package)
         if found and not _UNWANTED.search(package) and f"linux-headers-{found[1]}" in headers:
             yield found[1]
@@ -94,13 +71,13 @@ def _packages(release: str) -> Iterator[str]:
     seen: set[str] = set()
     extra = f"linux-modules-extra-{release}"
     todo = [f"linux-image-{release}", f"linux-headers-{release}"]
-    todo += [extra] if extra in _packages_named(extra) else []
+    todo += [extra] if extra in packages_named(extra) else []
     while todo:
         package = todo.pop()
         if package in seen:
             continue
         seen.add(package)
-        todo += [name for name in _dependencies(package) if _PARTS.match(name)]
+        todo += [name for name in dependencies(package) if _PARTS.match(name)]
         yield package
 
 
@@ -138,17 +115,7 @@ class Kernel:
     def _download(self, say: Say) -> None:
         say(f"downloading linux-image-{self.release} and its headers (once)")
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            packages = sorted(_packages(self.release))
-            subprocess.run(
-                # As root, apt would complain that its own user cannot write here.
-                ["apt-get", "-q=2", "-o", "APT::Sandbox::User=root", "download", *packages],
-                cwd=scratch,
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
-            root = Path(scratch) / "root"
-            for package in sorted(Path(scratch).glob("*.deb")):
-                subprocess.run(["dpkg-deb", "-x", package, root], check=True)
+            root = unpack(_packages(self.release), Path(scratch))
             if not (root / "lib").exists():  # merged-/usr packages
                 (root / "lib").symlink_to("usr/lib")
             _relocate(root, self.root)

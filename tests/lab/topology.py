@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -59,8 +59,10 @@ def links(netns: str | None = None) -> list[dict[str, Any]]:
     return found
 
 
-def wait_for(condition: Callable[[], object], timeout: float, what: str) -> None:
-    """Returns once the condition holds.
+def wait_for(
+    condition: Callable[[], object], timeout: float, what: str, *, every: float = 0.01
+) -> None:
+    """Returns once the condition holds, which is looked at `every` so many seconds.
 
     Raises:
         TimeoutError: it did not within `timeout` seconds; says `what`.
@@ -69,7 +71,7 @@ def wait_for(condition: Callable[[], object], timeout: float, what: str) -> None
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {timeout:g} s: {what}")
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 class Port:
@@ -257,15 +259,19 @@ class Pod:
 class Lab:
     """The whole topology: two ports, with LACP up on both."""
 
-    def __init__(self) -> None:
-        self.ports = (Port(0), Port(1))
+    def __init__(self, ports: int = 2) -> None:
+        self.ports = tuple(Port(index) for index in range(ports))
         self._links: list[object] = []
 
-    def up(self) -> None:
-        """Makes everything anew and returns with LACP up on both PFs."""
+    def up(self, *, exact: bool = False) -> None:
+        """Makes everything anew and returns with LACP up on all PFs.
+
+        Args:
+            exact: slow NICs take their time exactly, by the lab's exact clock.
+        """
         self.down()
         run("modprobe", "bonding", "max_bonds=0")
-        run("modprobe", "nicsim", f"ports={len(self.ports)}")
+        run("modprobe", "nicsim", f"ports={len(self.ports)}", f"busy={exact:d}")
         ip(
             "netns add sw",
             *(f"link set {port.switch_port} netns sw" for port in self.ports),
@@ -297,6 +303,16 @@ class Lab:
         if any(port.disturbed for port in self.ports) or self._seen() != self._links:
             self._unwire()
             self._wire()
+
+    def mute(self, ports: Sequence[Port]) -> None:
+        """Loses the LACPDUs to these PFs: LACP expires on them within 4 s."""
+        for port in ports:
+            port.lacp_block("to-pf")
+
+    def unmute(self, ports: Sequence[Port]) -> None:
+        """Ends that."""
+        for port in ports:
+            port.lacp_unblock()
 
     def pod(self, vf: int = 0) -> Pod:
         """Makes the pod, of which there is one; the VFs must be there."""
@@ -343,6 +359,47 @@ class Lab:
             up = "UP" in link["flags"]
             seen.append((*identity, link.get("master"), link.get("altnames"), mode, up))
         return seen
+
+
+class Crowd(Lab):
+    """Many PFs that lose LACP in one instant, as when a switch dies.
+
+    They are ports of one bond and so are their switch ports, so that one tick of one state machine
+    expires them all, and the kernel announces that under one hold of its lock.
+    """
+
+    def mute(self, ports: Sequence[Port]) -> None:
+        assert len(ports) == len(self.ports)
+        drop = f"filter add block 1 pref 1 protocol {_ETH_P_SLOW} matchall action drop"
+        run("tc", "-n", "sw", *drop.split())
+
+    def unmute(self, ports: Sequence[Port]) -> None:
+        assert len(ports) == len(self.ports)
+        run("tc", "-n", "sw", "filter", "del", "block", "1", "pref", "1")
+
+    def reset(self) -> None:
+        """Has no VFs and no faults."""
+        for port in self.ports:
+            port.nic.reset()
+
+    def _wire(self) -> None:
+        bond, switch_bond = self.ports[0].bond, self.ports[0].switch_bond
+        ip(
+            f"link add {bond} type {_LACP_BOND}",
+            *(f"link set {port.pf} master {bond}" for port in self.ports),
+            f"link set {bond} up",
+        )
+        ip(
+            f"link add {switch_bond} type {_LACP_BOND}",
+            *(f"link set {port.switch_port} master {switch_bond}" for port in self.ports),
+            f"link set {switch_bond} master br0",
+            f"link set {switch_bond} up",
+            netns="sw",
+        )
+        blocks = (f"qdisc add dev {port.switch_port} egress_block 1 clsact" for port in self.ports)
+        run("tc", "-n", "sw", "-batch", "-", stdin="\n".join(blocks) + "\n")
+        for port in self.ports:
+            port.wait_lacp(up=True, timeout=3 * LACP_SECONDS)
 
 
 def _delete_netns(*names: str) -> None:

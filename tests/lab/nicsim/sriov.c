@@ -6,6 +6,8 @@
  * to its PF; the PF's device has virtfn0, virtfn1, ... in return, as PCI has.
  */
 #include <linux/delay.h>
+#include <linux/minmax.h>
+#include <linux/module.h>
 #include <linux/slab.h>
 
 #include "nicsim.h"
@@ -215,13 +217,30 @@ static struct nicsim_vf *nicsim_vf_get(struct net_device *pf, int id)
 	return rtnl_dereference(port->vf[id]);
 }
 
+static bool busy;
+module_param(busy, bool, 0644);
+MODULE_PARM_DESC(busy, "a slow firmware is waited for by turning, not by sleeping");
+
+/*
+ * RTNL is held meanwhile. fsleep() may take twice as long as it is told, and where the clock counts
+ * instructions a sleep is as inexact as the host is busy.
+ */
+static void nicsim_firmware_takes(u32 us)
+{
+	if (busy)
+		for (; us; us -= min(us, 1000u))
+			udelay(min(us, 1000u));
+	else if (us)
+		usleep_range(us, us);
+}
+
 int nicsim_get_vf_config(struct net_device *pf, int id, struct ifla_vf_info *info)
 {
 	struct nicsim_port *port = nicsim_netdev_port(pf);
 	struct nicsim_vf *vf = nicsim_vf_get(pf, id);
 
 	atomic_inc(&port->get_calls);
-	fsleep(port->get_delay_us);
+	nicsim_firmware_takes(port->get_delay_us);
 	if (!vf)
 		return -EINVAL;
 	if (test_bit(id, port->hidden))
@@ -275,7 +294,7 @@ int nicsim_set_vf_link_state(struct net_device *pf, int id, int link_state)
 	int err;
 
 	atomic_inc(&port->set_calls);
-	fsleep(port->set_delay_us);
+	nicsim_firmware_takes(port->set_delay_us);
 	if (!vf || link_state < 0 || link_state > IFLA_VF_LINK_STATE_DISABLE)
 		return -EINVAL;
 	err = nicsim_vf_fault(&port->fault[id]);
