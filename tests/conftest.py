@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,16 @@ hypothesis.settings.register_profile("long", max_examples=5000, deadline=None)
 hypothesis.settings.load_profile("ci")
 
 
+def pytest_configure() -> None:
+    """Give SIGINT its meaning back, for the tests and for the programs that they start.
+
+    Who was started in the background by a shell (``make test &``) or by many a CI system ignores
+    it, and children inherit that: a program that a test ends by SIGINT would never end.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def kernel() -> Iterator[FakeKernel]:
     with FakeKernel() as kernel:
@@ -35,16 +46,19 @@ def script():
     """Run a program in development mode, with a signal once it has said something."""
 
     def run(code, *, send=None) -> subprocess.CompletedProcess[str]:
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-X", "dev", "-c", code],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
-        said = process.stdout.readline() if send else ""
-        if send:
-            process.send_signal(send)
-        out, err = process.communicate(timeout=10.0)
+        ) as process:
+            try:
+                said = process.stdout.readline() if send else ""
+                if send:
+                    process.send_signal(send)
+                out, err = process.communicate(timeout=30.0)
+            finally:
+                process.kill()
         return subprocess.CompletedProcess([], process.returncode, said + out, err)
 
     return run
