@@ -2,6 +2,12 @@
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
+# Before 1.0 a minor release may break what is public, and the soname says so.
+if(PFS_VERSION_MAJOR EQUAL 0)
+  set(PFSTATUS_SOVERSION "${PFSTATUS_API}")
+else()
+  set(PFSTATUS_SOVERSION "${PFS_VERSION_MAJOR}")
+endif()
 set(MAP "${PROJECT_SOURCE_DIR}/cmake/pfstatus.map")
 
 add_library(pfstatus_objects OBJECT ${PFSTATUS_SOURCES})
@@ -14,10 +20,20 @@ target_link_options(pfstatus PRIVATE "-Wl,--version-script=${MAP}" ${SANITIZE})
 if(NOT SANITIZE)
   target_link_options(pfstatus PRIVATE -Wl,--no-undefined)
 endif()
-set_target_properties(pfstatus PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0
+set_target_properties(pfstatus PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION "${PFSTATUS_SOVERSION}"
                       LINK_DEPENDS "${MAP}" LINKER_LANGUAGE C)
 
-add_library(pfstatus_static STATIC $<TARGET_OBJECTS:pfstatus_objects>)
+# A hidden symbol is hidden from other libraries, not from what an archive is linked with: one
+# object, whose helpers are made local.
+set(ONE "${CMAKE_CURRENT_BINARY_DIR}/pfstatus_static.o")
+add_custom_command(
+  OUTPUT "${ONE}"
+  COMMAND "${CMAKE_C_COMPILER}" -r -nostdlib -o "${ONE}" $<TARGET_OBJECTS:pfstatus_objects>
+  COMMAND "${CMAKE_OBJCOPY}" --localize-hidden "${ONE}"
+  DEPENDS pfstatus_objects $<TARGET_OBJECTS:pfstatus_objects>
+  COMMAND_EXPAND_LISTS VERBATIM)
+add_library(pfstatus_static STATIC "${ONE}")
+set_source_files_properties("${ONE}" PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
 target_link_libraries(pfstatus_static PUBLIC PkgConfig::LIBNL Threads::Threads)
 set_target_properties(pfstatus_static PROPERTIES OUTPUT_NAME pfstatus EXPORT_NAME static
                       LINKER_LANGUAGE C)

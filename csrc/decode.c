@@ -5,15 +5,11 @@
 #include <linux/if_bonding.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
-#include <netlink/attr.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "internal.h"
 
-/* The first release's structs end here; a caller cannot know less. */
-#define LINK_SIZE_MIN 84u
-#define BOND_SIZE_MIN 52u
 /* More than any release will have: the caller's size was never set. */
 #define SIZE_MAX_SANE 4096u
 
@@ -21,239 +17,300 @@
 #define ERRNO_MAX 4095
 
 /* Fields are added behind these, and the minima stay. */
-_Static_assert(offsetof(struct pfs_link, reserved) + 2 == LINK_SIZE_MIN, "the first release's link");
-_Static_assert(offsetof(struct pfs_bond, name) + 16 == BOND_SIZE_MIN, "the first release's bond");
+_Static_assert(offsetof(struct pfs_link, reserved) + 2 == PFS_LINK_SIZE_MIN,
+	       "the first release's link");
+_Static_assert(offsetof(struct pfs_bond, name) + 16 == PFS_BOND_SIZE_MIN,
+	       "the first release's bond");
 
-static const struct nla_policy linkinfo_policy[IFLA_INFO_MAX + 1] = {
-	[IFLA_INFO_KIND] = { .type = NLA_STRING, .minlen = 1 },
-	[IFLA_INFO_SLAVE_KIND] = { .type = NLA_STRING, .minlen = 1 },
+/* Bytes that are yet to be read. */
+struct span {
+	const uint8_t *at;
+	size_t len;
 };
 
-static const struct nla_policy port_policy[IFLA_BOND_SLAVE_MAX + 1] = {
-	[IFLA_BOND_SLAVE_STATE] = { .type = NLA_U8 },
-	[IFLA_BOND_SLAVE_AD_AGGREGATOR_ID] = { .type = NLA_U16 },
-	[IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE] = { .type = NLA_U8 },
-	[IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE] = { .type = NLA_U16 },
+struct attr {
+	uint16_t type;	/* flags removed */
+	struct span body;
 };
 
-static const struct nla_policy bond_policy[IFLA_BOND_MAX + 1] = {
-	[IFLA_BOND_MODE] = { .type = NLA_U8 },
-	[IFLA_BOND_MIIMON] = { .type = NLA_U32 },
-	[IFLA_BOND_MIN_LINKS] = { .type = NLA_U32 },
-	[IFLA_BOND_AD_LACP_RATE] = { .type = NLA_U8 },
-};
-
-static const struct nla_policy ad_info_policy[IFLA_BOND_AD_INFO_MAX + 1] = {
-	[IFLA_BOND_AD_INFO_AGGREGATOR] = { .type = NLA_U16 },
-	[IFLA_BOND_AD_INFO_NUM_PORTS] = { .type = NLA_U16 },
-	[IFLA_BOND_AD_INFO_ACTOR_KEY] = { .type = NLA_U16 },
-	[IFLA_BOND_AD_INFO_PARTNER_KEY] = { .type = NLA_U16 },
-	[IFLA_BOND_AD_INFO_PARTNER_MAC] = { .type = NLA_UNSPEC, .minlen = 6 },
-};
-
-/* A nest that libnl would stop reading in the middle is malformed, not short. */
-static int parse_nest(struct nlattr **tb, int maxtype, const struct nlattr *nest,
-		      const struct nla_policy *policy)
+/* The one walker: takes an attribute off the front of @rest. */
+static inline int take_attr(struct span *rest, struct attr *attr)
 {
-	const struct nlattr *nla;
-	int remaining;
+	uint16_t head[2];	/* nla_len, with the header and without padding; nla_type */
+	size_t step;
 
-	nla_for_each_nested(nla, nest, remaining)
-		;
-	if (remaining > 0)
+	if (rest->len < NLA_HDRLEN)
 		return -EBADMSG;
-	if (nla_parse(tb, maxtype, nla_data(nest), nla_len(nest), policy) < 0)
+	memcpy(head, rest->at, sizeof(head));
+	if (head[0] < NLA_HDRLEN || head[0] > rest->len)
 		return -EBADMSG;
+	attr->type = head[1] & NLA_TYPE_MASK;
+	attr->body.at = rest->at + NLA_HDRLEN;
+	attr->body.len = head[0] - (size_t)NLA_HDRLEN;
+	/* The padding of the last one may be missing. */
+	step = NLA_ALIGN((size_t)head[0]);
+	if (step > rest->len)
+		step = rest->len;
+	rest->at += step;
+	rest->len -= step;
 	return 0;
 }
 
-static void copy_string(char *to, size_t size, const struct nlattr *nla)
+/* What one message tells. */
+struct told {
+	struct pfs_link link;
+	struct pfs_bond bond;
+	struct span bond_data, port_data;	/* not read before the kinds are known */
+};
+
+/* How one attribute is read: by a function, or into a member of struct told. */
+struct field {
+	int (*take)(struct span body, struct told *told);
+	uint16_t wire;		/* bytes on the wire; a longer attribute is read so far */
+	uint16_t size;		/* of the member */
+	uint16_t at;		/* the member */
+	uint16_t known_at;	/* the struct's known */
+	uint32_t known;		/* its bit; 0: absent reads 0 */
+};
+
+#define MEMBER(type, of, member, bit) \
+	{ NULL, sizeof(type), sizeof(((struct told *)0)->of.member), \
+	  offsetof(struct told, of.member), offsetof(struct told, of.known), bit }
+
+static int take_field(const struct field *field, struct span body, struct told *told)
 {
-	size_t len = strnlen(nla_data(nla), (size_t)nla_len(nla));
+	uint8_t *member = (uint8_t *)told + field->at;
+	uint32_t *known = (uint32_t *)((uint8_t *)told + field->known_at);
+	uint16_t word;
 
-	if (len >= size)
-		len = size - 1;
-	memcpy(to, nla_data(nla), len);
-	memset(to + len, 0, size - len);
-}
-
-static int decode_port(const struct nlattr *nest, struct pfs_link *link)
-{
-	struct nlattr *tb[IFLA_BOND_SLAVE_MAX + 1];
-	int ret = parse_nest(tb, IFLA_BOND_SLAVE_MAX, nest, port_policy);
-
-	if (ret < 0)
-		return ret;
-	if (tb[IFLA_BOND_SLAVE_STATE]) {
-		link->slave_state = nla_get_u8(tb[IFLA_BOND_SLAVE_STATE]);
-		link->known |= PFS_LINK_SLAVE_STATE;
+	if (field->take)
+		return field->take(body, told);
+	if (body.len < field->wire)
+		return -EBADMSG;
+	if (field->wire == field->size) {
+		memcpy(member, body.at, field->size);
+	} else {
+		/* The partner's octet, in a u16: reading it as u8 is wrong on big-endian. */
+		memcpy(&word, body.at, sizeof(word));
+		*member = (uint8_t)word;
 	}
-	if (tb[IFLA_BOND_SLAVE_AD_AGGREGATOR_ID]) {
-		link->aggregator_id = nla_get_u16(tb[IFLA_BOND_SLAVE_AD_AGGREGATOR_ID]);
-		link->known |= PFS_LINK_AGGREGATOR_ID;
-	}
-	if (tb[IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE]) {
-		link->actor_oper_port_state =
-			nla_get_u8(tb[IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE]);
-		link->known |= PFS_LINK_ACTOR_STATE;
-	}
-	/* An octet in a u16: reading it as u8 is wrong on big-endian. */
-	if (tb[IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE]) {
-		link->partner_oper_port_state =
-			(uint8_t)nla_get_u16(tb[IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE]);
-		link->known |= PFS_LINK_PARTNER_STATE;
-	}
+	*known |= field->known;
 	return 0;
 }
 
-static int decode_ad_info(const struct nlattr *nest, struct pfs_bond *bond)
+/* Reads a nest by a table. What the table does not name is skipped: newer kernels add it. */
+static int take_fields(struct span nest, const struct field *fields, size_t n, struct told *told)
 {
-	struct nlattr *tb[IFLA_BOND_AD_INFO_MAX + 1];
-	int ret = parse_nest(tb, IFLA_BOND_AD_INFO_MAX, nest, ad_info_policy);
+	while (nest.len) {
+		struct attr attr;
+		int ret = take_attr(&nest, &attr);
 
-	if (ret < 0)
-		return ret;
-	/* The kernel fills all five or omits the nest. */
-	for (int type = 1; type <= IFLA_BOND_AD_INFO_PARTNER_MAC; type++)
-		if (!tb[type])
-			return -EBADMSG;
-	bond->ad_aggregator = nla_get_u16(tb[IFLA_BOND_AD_INFO_AGGREGATOR]);
-	bond->ad_num_ports = nla_get_u16(tb[IFLA_BOND_AD_INFO_NUM_PORTS]);
-	bond->ad_actor_key = nla_get_u16(tb[IFLA_BOND_AD_INFO_ACTOR_KEY]);
-	bond->ad_partner_key = nla_get_u16(tb[IFLA_BOND_AD_INFO_PARTNER_KEY]);
-	memcpy(bond->ad_partner_mac, nla_data(tb[IFLA_BOND_AD_INFO_PARTNER_MAC]),
-	       sizeof(bond->ad_partner_mac));
-	bond->known |= PFS_BOND_AD_INFO;
-	return 0;
-}
-
-static int decode_bond(const struct nlattr *nest, struct pfs_bond *bond)
-{
-	struct nlattr *tb[IFLA_BOND_MAX + 1];
-	int ret = parse_nest(tb, IFLA_BOND_MAX, nest, bond_policy);
-
-	if (ret < 0)
-		return ret;
-	if (tb[IFLA_BOND_MODE]) {
-		bond->mode = nla_get_u8(tb[IFLA_BOND_MODE]);
-		bond->known |= PFS_BOND_MODE;
-	}
-	if (tb[IFLA_BOND_MIIMON]) {
-		bond->miimon = nla_get_u32(tb[IFLA_BOND_MIIMON]);
-		bond->known |= PFS_BOND_MIIMON;
-	}
-	if (tb[IFLA_BOND_MIN_LINKS]) {
-		bond->min_links = nla_get_u32(tb[IFLA_BOND_MIN_LINKS]);
-		bond->known |= PFS_BOND_MIN_LINKS;
-	}
-	if (tb[IFLA_BOND_AD_LACP_RATE]) {
-		bond->ad_lacp_rate = nla_get_u8(tb[IFLA_BOND_AD_LACP_RATE]);
-		bond->known |= PFS_BOND_AD_LACP_RATE;
-	}
-	if (tb[IFLA_BOND_AD_INFO])
-		return decode_ad_info(tb[IFLA_BOND_AD_INFO], bond);
-	return 0;
-}
-
-static int decode_linkinfo(const struct nlattr *nest, struct pfs_link *link, struct pfs_bond *bond)
-{
-	struct nlattr *tb[IFLA_INFO_MAX + 1];
-	int ret = parse_nest(tb, IFLA_INFO_MAX, nest, linkinfo_policy);
-
-	if (ret < 0)
-		return ret;
-	if (tb[IFLA_INFO_KIND])
-		copy_string(link->kind, sizeof(link->kind), tb[IFLA_INFO_KIND]);
-	if (tb[IFLA_INFO_SLAVE_KIND])
-		copy_string(link->slave_kind, sizeof(link->slave_kind), tb[IFLA_INFO_SLAVE_KIND]);
-	if (tb[IFLA_INFO_SLAVE_DATA] && !strcmp(link->slave_kind, "bond")) {
-		ret = decode_port(tb[IFLA_INFO_SLAVE_DATA], link);
+		if (!ret && attr.type < n && (fields[attr.type].take || fields[attr.type].wire))
+			ret = take_field(&fields[attr.type], attr.body, told);
 		if (ret < 0)
 			return ret;
 	}
-	if (tb[IFLA_INFO_DATA] && !strcmp(link->kind, "bond"))
-		ret = decode_bond(tb[IFLA_INFO_DATA], bond);
+	return 0;
+}
+
+#define TAKE_FIELDS(nest, fields, told) \
+	take_fields(nest, fields, sizeof(fields) / sizeof((fields)[0]), told)
+
+static void copy_string(char *to, size_t size, struct span body)
+{
+	size_t len = strnlen((const char *)body.at, body.len);
+
+	if (len >= size)
+		len = size - 1;
+	memcpy(to, body.at, len);
+	memset(to + len, 0, size - len);
+}
+
+static bool terminated(struct span body)
+{
+	return body.len && !body.at[body.len - 1];
+}
+
+static const struct field port_fields[] = {
+	[IFLA_BOND_SLAVE_STATE] = MEMBER(uint8_t, link, slave_state, PFS_LINK_SLAVE_STATE),
+	[IFLA_BOND_SLAVE_AD_AGGREGATOR_ID] =
+		MEMBER(uint16_t, link, aggregator_id, PFS_LINK_AGGREGATOR_ID),
+	[IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE] =
+		MEMBER(uint8_t, link, actor_oper_port_state, PFS_LINK_ACTOR_STATE),
+	[IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE] =
+		MEMBER(uint16_t, link, partner_oper_port_state, PFS_LINK_PARTNER_STATE),
+};
+
+/* Bits above those of the header, so that a nest that lacks one is noticed. */
+#define AD_SEEN(type) (1u << (16 + (type)))
+#define AD_ALL (AD_SEEN(IFLA_BOND_AD_INFO_PARTNER_MAC + 1) - AD_SEEN(IFLA_BOND_AD_INFO_AGGREGATOR))
+#define AD_MEMBER(ctype, member, type) [type] = MEMBER(ctype, bond, member, AD_SEEN(type))
+
+static const struct field ad_info_fields[] = {
+	AD_MEMBER(uint16_t, ad_aggregator, IFLA_BOND_AD_INFO_AGGREGATOR),
+	AD_MEMBER(uint16_t, ad_num_ports, IFLA_BOND_AD_INFO_NUM_PORTS),
+	AD_MEMBER(uint16_t, ad_actor_key, IFLA_BOND_AD_INFO_ACTOR_KEY),
+	AD_MEMBER(uint16_t, ad_partner_key, IFLA_BOND_AD_INFO_PARTNER_KEY),
+	AD_MEMBER(uint8_t[6], ad_partner_mac, IFLA_BOND_AD_INFO_PARTNER_MAC),
+};
+
+/* The kernel fills all five or omits the nest. */
+static int take_ad_info(struct span nest, struct told *told)
+{
+	int ret = TAKE_FIELDS(nest, ad_info_fields, told);
+
+	if (ret < 0)
+		return ret;
+	if ((told->bond.known & AD_ALL) != AD_ALL)
+		return -EBADMSG;
+	told->bond.known = (told->bond.known & ~AD_ALL) | PFS_BOND_AD_INFO;
+	return 0;
+}
+
+static const struct field bond_fields[] = {
+	[IFLA_BOND_MODE] = MEMBER(uint8_t, bond, mode, PFS_BOND_MODE),
+	[IFLA_BOND_MIIMON] = MEMBER(uint32_t, bond, miimon, PFS_BOND_MIIMON),
+	[IFLA_BOND_MIN_LINKS] = MEMBER(uint32_t, bond, min_links, PFS_BOND_MIN_LINKS),
+	[IFLA_BOND_AD_LACP_RATE] = MEMBER(uint8_t, bond, ad_lacp_rate, PFS_BOND_AD_LACP_RATE),
+	[IFLA_BOND_AD_INFO] = { .take = take_ad_info },
+};
+
+static int take_kind(struct span body, struct told *told)
+{
+	copy_string(told->link.kind, sizeof(told->link.kind), body);
+	return terminated(body) ? 0 : -EBADMSG;
+}
+
+static int take_slave_kind(struct span body, struct told *told)
+{
+	copy_string(told->link.slave_kind, sizeof(told->link.slave_kind), body);
+	return terminated(body) ? 0 : -EBADMSG;
+}
+
+static int take_data(struct span body, struct told *told)
+{
+	told->bond_data = body;
+	return 0;
+}
+
+static int take_slave_data(struct span body, struct told *told)
+{
+	told->port_data = body;
+	return 0;
+}
+
+static const struct field linkinfo_fields[] = {
+	[IFLA_INFO_KIND] = { .take = take_kind },
+	[IFLA_INFO_DATA] = { .take = take_data },
+	[IFLA_INFO_SLAVE_KIND] = { .take = take_slave_kind },
+	[IFLA_INFO_SLAVE_DATA] = { .take = take_slave_data },
+};
+
+static int take_linkinfo(struct span nest, struct told *told)
+{
+	int ret;
+
+	told->bond_data.len = told->port_data.len = 0;
+	ret = TAKE_FIELDS(nest, linkinfo_fields, told);
+	if (!ret && !strcmp(told->link.slave_kind, "bond"))
+		ret = TAKE_FIELDS(told->port_data, port_fields, told);
+	if (!ret && !strcmp(told->link.kind, "bond"))
+		ret = TAKE_FIELDS(told->bond_data, bond_fields, told);
 	return ret;
 }
 
 /*
- * From here on by hand: no libnl function reads a list whose 16-bit length has
- * wrapped, and 512 VFs times ten attributes are many function calls.
+ * IFLA_IFNAME. The filter in the kernel judges by the first attribute alone and
+ * up to the terminator: a message that it could read otherwise than we do is
+ * refused here.
  */
-struct attr {
-	uint16_t len;	/* header included, padding not */
-	uint16_t type;	/* flags removed */
-};
-
-/* Returns the padded length, 0 if no whole attribute is left. */
-static size_t attr_next(const uint8_t *at, size_t remaining, struct attr *attr)
+static int take_name(struct span body, struct told *told)
 {
-	size_t padded;
+	size_t len = strnlen((const char *)body.at, body.len);
 
-	if (remaining < NLA_HDRLEN)
-		return 0;
-	memcpy(attr, at, sizeof(*attr));
-	attr->type &= NLA_TYPE_MASK;
-	if (attr->len < NLA_HDRLEN || attr->len > remaining)
-		return 0;
-	padded = NLA_ALIGN((size_t)attr->len);
-	return padded < remaining ? padded : remaining;
+	if (!len || len == body.len || len >= sizeof(told->link.name) || told->link.name[0])
+		return -EBADMSG;
+	copy_string(told->link.name, sizeof(told->link.name), body);
+	return 0;
 }
 
+/* A part of a name would name another device: one that does not fit is left out. */
+static int take_parent(struct span body, struct told *told)
+{
+	if (!terminated(body))
+		return -EBADMSG;
+	if (body.len <= sizeof(told->link.parent))
+		copy_string(told->link.parent, sizeof(told->link.parent), body);
+	return 0;
+}
+
+static const struct field link_fields[] = {
+	[IFLA_IFNAME] = { .take = take_name },
+	[IFLA_MASTER] = MEMBER(uint32_t, link, master_ifindex, 0),
+	[IFLA_OPERSTATE] = MEMBER(uint8_t, link, operstate, PFS_LINK_OPERSTATE),
+	[IFLA_LINKINFO] = { .take = take_linkinfo },
+	[IFLA_NUM_VF] = MEMBER(uint32_t, link, num_vf, PFS_LINK_NUM_VF),
+	[PFS_IFLA_PARENT_DEV_NAME] = { .take = take_parent },
+};
+
 /* Returns 1 if @vf was filled, 0 if the entry tells no link state. */
-static int decode_vf(const uint8_t *at, size_t remaining, struct pfs_vf *vf)
+static int take_vf(struct span entry, struct pfs_vf *vf)
 {
 	int found = 0;
 
-	while (remaining) {
+	while (entry.len) {
 		struct attr attr;
-		size_t step = attr_next(at, remaining, &attr);
+		int ret = take_attr(&entry, &attr);
 
-		if (!step)
+		if (ret < 0)
+			return ret;
+		if (attr.type != IFLA_VF_LINK_STATE)
+			continue;
+		/* struct ifla_vf_link_state has our layout. */
+		if (attr.body.len < sizeof(*vf))
 			return -EBADMSG;
-		if (attr.type == IFLA_VF_LINK_STATE) {
-			if (attr.len < NLA_HDRLEN + sizeof(*vf))
-				return -EBADMSG;
-			/* struct ifla_vf_link_state has our layout. */
-			memcpy(vf, at + NLA_HDRLEN, sizeof(*vf));
-			found = 1;
-		}
-		at += step;
-		remaining -= step;
+		memcpy(vf, attr.body.at, sizeof(*vf));
+		found = 1;
 	}
 	return found;
 }
 
-/*
- * Walks IFLA_VFINFO_LIST at @at by its entries. nla_len wraps at 65,536 and
- * the kernel does not notice, but all entries are there: they end when
- * IFLA_NUM_VF of them were seen or something else begins, and the distance
- * must then agree with nla_len modulo 65,536.
- *
- * Returns the bytes that the list really takes, or -EBADMSG.
- */
-static ssize_t decode_vfs(const uint8_t *at, size_t remaining, struct pfs_link *link,
-			  struct pfs_vf *vfs, size_t capacity)
+/* The type of the attribute that comes next; 0 where none does. */
+static uint16_t next_type(struct span rest)
 {
-	size_t pos = NLA_HDRLEN;
+	uint16_t type = 0;
+
+	if (rest.len >= NLA_HDRLEN)
+		memcpy(&type, rest.at + sizeof(uint16_t), sizeof(type));
+	return type & NLA_TYPE_MASK;
+}
+
+/*
+ * Takes IFLA_VFINFO_LIST off the front of @rest, by its entries. nla_len wraps
+ * at 65,536 and the kernel does not notice, but all entries are there: they end
+ * when IFLA_NUM_VF of them were seen or something else begins, and the distance
+ * must then agree with nla_len modulo 65,536.
+ */
+static int take_vfs(struct span *rest, struct pfs_link *link, struct pfs_vf *vfs, size_t capacity)
+{
+	const uint8_t *list = rest->at;
 	uint32_t entries = 0;
 	uint16_t nla_len;
 
-	memcpy(&nla_len, at, sizeof(nla_len));
-	while (pos < remaining) {
+	memcpy(&nla_len, list, sizeof(nla_len));
+	rest->at += NLA_HDRLEN;
+	rest->len -= NLA_HDRLEN;
+	while (rest->len && !((link->known & PFS_LINK_NUM_VF) && entries == link->num_vf)) {
 		struct pfs_vf vf;
 		struct attr attr;
-		size_t step;
-		int ret;
+		struct span ahead = *rest;
+		int ret = take_attr(&ahead, &attr);
 
-		if ((link->known & PFS_LINK_NUM_VF) && entries == link->num_vf)
-			break;
-		step = attr_next(at + pos, remaining - pos, &attr);
-		if (!step)
-			return -EBADMSG;
+		if (ret < 0)
+			return ret;
 		if (attr.type != IFLA_VF_INFO)
 			break;
-		ret = decode_vf(at + pos + NLA_HDRLEN, attr.len - NLA_HDRLEN, &vf);
+		ret = take_vf(attr.body, &vf);
 		if (ret < 0)
 			return ret;
 		if (ret) {
@@ -262,124 +319,71 @@ static ssize_t decode_vfs(const uint8_t *at, size_t remaining, struct pfs_link *
 			link->vf_count++;
 		}
 		entries++;
-		pos += step;
+		*rest = ahead;
 	}
-	if ((pos & 0xffff) != nla_len)
+	if (((size_t)(rest->at - list) & 0xffff) != nla_len)
 		return -EBADMSG;
 	link->known |= PFS_LINK_VFS;
-	return (ssize_t)pos;
-}
-
-/*
- * IFLA_IFNAME. The filter in the kernel judges by the first attribute alone and
- * up to the terminator: a message that it could read otherwise than we do is
- * refused here.
- */
-static int decode_name(const struct nlattr *nla, struct pfs_link *link)
-{
-	size_t room = (size_t)nla_len(nla);
-	size_t len = strnlen(nla_data(nla), room);
-
-	if (!len || len == room || len >= sizeof(link->name) || link->name[0])
-		return -EBADMSG;
-	copy_string(link->name, sizeof(link->name), nla);
 	return 0;
 }
 
-static int decode_attr(const struct nlattr *nla, struct pfs_link *link, struct pfs_bond *bond)
+static int take_link(struct span rest, struct told *told, struct pfs_vf *vfs, size_t capacity)
 {
-	static const uint8_t payload_min[] = {
-		[IFLA_MASTER] = sizeof(uint32_t),
-		[IFLA_OPERSTATE] = sizeof(uint8_t),
-		[IFLA_NUM_VF] = sizeof(uint32_t),
-	};
-	size_t type = (size_t)nla_type(nla);
+	const size_t n = sizeof(link_fields) / sizeof(link_fields[0]);
 
-	if (type < sizeof(payload_min) && nla_len(nla) < payload_min[type])
-		return -EBADMSG;
-	switch (type) {
-	case IFLA_IFNAME:
-		return decode_name(nla, link);
-	case IFLA_LINKINFO:
-		return decode_linkinfo(nla, link, bond);
-	case IFLA_MASTER:
-		link->master_ifindex = nla_get_u32(nla);
-		break;
-	case IFLA_OPERSTATE:
-		link->operstate = nla_get_u8(nla);
-		link->known |= PFS_LINK_OPERSTATE;
-		break;
-	case IFLA_NUM_VF:
-		link->num_vf = nla_get_u32(nla);
-		link->known |= PFS_LINK_NUM_VF;
-		break;
-	}
-	return 0;
-}
-
-static int decode_attrs(const uint8_t *at, size_t remaining, struct pfs_link *link,
-			struct pfs_bond *bond, struct pfs_vf *vfs, size_t capacity)
-{
-	while (remaining) {
-		const struct nlattr *nla = (const struct nlattr *)at;
+	while (rest.len) {
 		struct attr attr;
-		size_t step;
 		int ret;
 
 		/* First of all: the length of this one may be a lie. */
-		if (remaining >= NLA_HDRLEN && nla_type(nla) == IFLA_VFINFO_LIST) {
-			ssize_t walked = decode_vfs(at, remaining, link, vfs, capacity);
-
-			if (walked < 0)
-				return (int)walked;
-			at += walked;
-			remaining -= (size_t)walked;
-			continue;
+		if (next_type(rest) == IFLA_VFINFO_LIST) {
+			ret = take_vfs(&rest, &told->link, vfs, capacity);
+		} else {
+			ret = take_attr(&rest, &attr);
+			if (!ret && attr.type < n &&
+			    (link_fields[attr.type].take || link_fields[attr.type].wire))
+				ret = take_field(&link_fields[attr.type], attr.body, told);
 		}
-		step = attr_next(at, remaining, &attr);
-		if (!step)
-			return -EBADMSG;
-		at += step;
-		remaining -= step;
-		ret = decode_attr(nla, link, bond);
 		if (ret < 0)
 			return ret;
 	}
 	return 0;
 }
 
-static bool size_ok(uint32_t size, uint32_t min)
+bool pfs_size_ok(uint32_t size, uint32_t min)
 {
 	return size >= min && size <= SIZE_MAX_SANE && size % sizeof(size) == 0;
 }
 
-bool pfs_link_size_ok(const struct pfs_link *link)
+/*
+ * Both begin with their size. Copies as much as the caller's has room for, and
+ * zeros what we do not know.
+ */
+void pfs_give(void *to, const void *from)
 {
-	return size_ok(link->size, LINK_SIZE_MIN);
-}
+	uint32_t room, size;
 
-/* Copies as much as the caller's struct has room for; zeros what we do not know. */
-static void give(void *to, uint32_t to_size, const void *from, size_t from_size)
-{
-	size_t size = to_size < from_size ? to_size : from_size;
-
-	memcpy((uint8_t *)to + sizeof(to_size), (const uint8_t *)from + sizeof(to_size),
-	       size - sizeof(to_size));
-	memset((uint8_t *)to + size, 0, to_size - size);
+	memcpy(&room, to, sizeof(room));
+	memcpy(&size, from, sizeof(size));
+	if (size > room)
+		size = room;
+	memcpy((uint8_t *)to + sizeof(room), (const uint8_t *)from + sizeof(room),
+	       size - sizeof(room));
+	memset((uint8_t *)to + size, 0, room - size);
 }
 
 int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link, struct pfs_bond *bond,
 		    struct pfs_vf *vfs, size_t capacity)
 {
 	const uint8_t *bytes = buf;
-	struct pfs_link full = { .size = sizeof(full) };
-	struct pfs_bond full_bond = { .size = sizeof(full_bond) };
+	struct told told = { .link.size = sizeof(told.link), .bond.size = sizeof(told.bond) };
 	struct nlmsghdr nlh;
 	struct ifinfomsg ifi;
+	struct span rest;
 	int ret;
 
-	if ((uintptr_t)buf % NLMSG_ALIGNTO || (link && !pfs_link_size_ok(link)) ||
-	    (bond && !size_ok(bond->size, BOND_SIZE_MIN)))
+	if ((uintptr_t)buf % NLMSG_ALIGNTO || (link && !pfs_size_ok(link->size, PFS_LINK_SIZE_MIN)) ||
+	    (bond && !pfs_size_ok(bond->size, PFS_BOND_SIZE_MIN)))
 		return -EINVAL;
 	if (len < sizeof(nlh))
 		return -EBADMSG;
@@ -395,19 +399,19 @@ int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link, struct p
 	if (ifi.ifi_family != AF_UNSPEC)
 		return -ENOMSG;
 
-	full.ifindex = (uint32_t)ifi.ifi_index;
-	full.flags = ifi.ifi_flags;
-	ret = decode_attrs(bytes + NLMSG_LENGTH(sizeof(ifi)),
-			   nlh.nlmsg_len - NLMSG_LENGTH(sizeof(ifi)), &full, &full_bond, vfs,
-			   capacity);
+	told.link.ifindex = (uint32_t)ifi.ifi_index;
+	told.link.flags = ifi.ifi_flags;
+	rest.at = bytes + NLMSG_LENGTH(sizeof(ifi));
+	rest.len = nlh.nlmsg_len - NLMSG_LENGTH(sizeof(ifi));
+	ret = take_link(rest, &told, vfs, capacity);
 	if (ret < 0)
 		return ret;
-	full_bond.ifindex = full.ifindex;
-	memcpy(full_bond.name, full.name, sizeof(full_bond.name));
+	told.bond.ifindex = told.link.ifindex;
+	memcpy(told.bond.name, told.link.name, sizeof(told.bond.name));
 	if (link)
-		give(link, link->size, &full, sizeof(full));
+		pfs_give(link, &told.link);
 	if (bond)
-		give(bond, bond->size, &full_bond, sizeof(full_bond));
+		pfs_give(bond, &told.bond);
 	return nlh.nlmsg_type;
 }
 
@@ -421,7 +425,8 @@ int pfs_ack_decode(const struct nlmsghdr *nlh, struct pfs_ack *ack)
 	const struct nlmsgerr *err = NLMSG_DATA(nlh);
 	size_t payload = nlh->nlmsg_len - NLMSG_HDRLEN;
 	size_t at = nlh->nlmsg_type == NLMSG_DONE ? sizeof(err->error) : sizeof(*err);
-	const struct nlattr *text;
+	struct span rest;
+	struct attr attr;
 
 	ack->message[0] = '\0';
 	if (payload < at || err->error > 0 || err->error < -ERRNO_MAX)
@@ -438,9 +443,14 @@ int pfs_ack_decode(const struct nlmsghdr *nlh, struct pfs_ack *ack)
 	/* The padding of a request that ends the message may be missing. */
 	if (at > payload)
 		at = payload;
-	text = nla_find((struct nlattr *)((uint8_t *)NLMSG_DATA(nlh) + at), (int)(payload - at),
-			PFS_NLMSGERR_ATTR_MSG);
-	if (text)
-		copy_string(ack->message, sizeof(ack->message), text);
+	rest.at = (const uint8_t *)err + at;
+	rest.len = payload - at;
+	/* The words are a courtesy: where they are malformed, the error stands. */
+	while (rest.len && !take_attr(&rest, &attr)) {
+		if (attr.type == PFS_NLMSGERR_ATTR_MSG) {
+			copy_string(ack->message, sizeof(ack->message), attr.body);
+			break;
+		}
+	}
 	return 0;
 }

@@ -26,6 +26,8 @@
 #define AT_ATTR_TYPE (AT_ATTR + offsetof(struct nlattr, nla_type))
 #define AT_NAME (AT_ATTR + NLA_HDRLEN)
 
+#define NAME_WORDS (PFS_IFNAMSIZ / 4)
+
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define AT_LEN_LOW 0
 #define AT_LEN_HIGH 1
@@ -79,6 +81,7 @@ static uint32_t as_loaded_16(uint16_t value)
 	return (uint32_t)b[0] << 8 | b[1];
 }
 
+/* The name's words were stored: see pfs_filter_build(). */
 static int add_name(struct program *prog, const char *name)
 {
 	uint8_t padded[PFS_IFNAMSIZ] = { 0 };
@@ -89,11 +92,11 @@ static int add_name(struct program *prog, const char *name)
 		return -EINVAL;
 	memcpy(padded, name, len);
 	for (size_t i = 0; i + 1 < words; i++) {
-		load(prog, BPF_W, AT_NAME + 4 * i);
+		add(prog, BPF_LD | BPF_MEM, 0, 0, (uint32_t)i);
 		equal(prog, as_loaded_32(padded + 4 * i), 0, (uint8_t)(2 * (words - i - 2) + 4));
 	}
 	/* What follows the terminator is nobody's business. */
-	load(prog, BPF_W, AT_NAME + 4 * (words - 1));
+	add(prog, BPF_LD | BPF_MEM, 0, 0, (uint32_t)(words - 1));
 	add(prog, BPF_ALU | BPF_AND | BPF_K, 0, 0, 0xffffffffu << 8 * (3 - len % 4));
 	equal(prog, as_loaded_32(padded + 4 * (words - 1)), 0, 1);
 	verdict(prog, PASS);
@@ -128,14 +131,24 @@ int pfs_filter_build(struct sock_filter *insns, size_t capacity, const uint32_t 
 	verdict(&prog, PASS);
 
 	load(&prog, BPF_W, AT_IFINDEX);
-	for (size_t i = 0; i < n_index; i++) {
-		equal(&prog, as_loaded_32(&ifindexes[i]), 0, 1);
+	for (size_t i = 0; i < n_index; i++)
+		/* To the one verdict behind them; the last jumps over it where it differs. */
+		equal(&prog, as_loaded_32(&ifindexes[i]), (uint8_t)(n_index - i - 1),
+		      i + 1 == n_index);
+	if (n_index)
 		verdict(&prog, PASS);
-	}
 
 	load(&prog, BPF_H, AT_ATTR_TYPE);
 	equal(&prog, as_loaded_16(IFLA_IFNAME), 1, 0);
 	verdict(&prog, PASS);
+	/*
+	 * The kernel makes a dozen instructions of each load from the message, one
+	 * of a load from memory, and counts them against net.core.optmem_max.
+	 */
+	for (size_t i = 0; i < NAME_WORDS && n_name; i++) {
+		load(&prog, BPF_W, AT_NAME + 4 * i);
+		add(&prog, BPF_ST, 0, 0, (uint32_t)i);
+	}
 	for (size_t i = 0; i < n_name; i++) {
 		int ret = add_name(&prog, names[i]);
 

@@ -23,12 +23,18 @@
 #define PFS_NETLINK_CAP_ACK 10
 #define PFS_NETLINK_GET_STRICT_CHK 12
 #define PFS_IFLA_ALT_IFNAME 53
+#define PFS_IFLA_PARENT_DEV_NAME 56
 #define PFS_RTEXT_FILTER_VF (1u << 0)
 #define PFS_RTEXT_FILTER_SKIP_STATS (1u << 3)
 #define PFS_LOOPBACK_IFINDEX 1
 
 #define PFS_IFNAMSIZ 16
 #define PFS_ALTIFNAMSIZ 128
+
+/* The first release's structs end here; a caller cannot know less. */
+#define PFS_LINK_SIZE_MIN 116u
+#define PFS_BOND_SIZE_MIN 52u
+#define PFS_OPTIONS_SIZE_MIN 20u
 
 /* A VF list in a request: nla_len is 16 bits wide, and it must not wrap. */
 #define PFS_VF_SET_MAX 4094u
@@ -66,6 +72,7 @@ struct pfs {
 	uint32_t seq;
 	uint32_t timeout_ms;
 	bool filter;
+	bool dumping;		/* a dump was begun and not read to its end */
 	pfs_tap_fn tap;		/* NULL: none */
 	void *tap_arg;
 	char extack[128];
@@ -82,7 +89,8 @@ struct pfs_ack {
 	char message[128];	/* extended ack, "" where there is none */
 };
 
-PFS_HIDDEN bool pfs_link_size_ok(const struct pfs_link *link);
+PFS_HIDDEN bool pfs_size_ok(uint32_t size, uint32_t min);
+PFS_HIDDEN void pfs_give(void *to, const void *from);
 PFS_HIDDEN int pfs_ack_decode(const struct nlmsghdr *nlh, struct pfs_ack *ack);
 
 /* encode.c */
@@ -102,12 +110,30 @@ PFS_HIDDEN void pfs_lacpdu_set_partner(uint8_t *frame, const struct pfs_lacpdu_e
 				       uint8_t flip);
 
 /* socket.c */
-PFS_HIDDEN int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len);
+PFS_HIDDEN int64_t pfs_now_ns(void);
+PFS_HIDDEN int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len,
+			int64_t deadline_ns);
 PFS_HIDDEN ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity,
 			    int64_t deadline_ns);
-PFS_HIDDEN int64_t pfs_now_ns(void);
-PFS_HIDDEN int pfs_in_netns(int netns_fd, int (*run)(void *arg), void *arg);
 PFS_HIDDEN int pfs_filter_attach(const struct pfs_socket *sock, struct sock_filter *insns, int n);
 PFS_HIDDEN int pfs_filter_detach(const struct pfs_socket *sock);
+
+/* open.c */
+PFS_HIDDEN int pfs_in_netns(int netns_fd, int (*run)(void *arg), void *arg);
+
+/* exchange.c */
+PFS_HIDDEN void pfs_begin(struct pfs *pfs);
+PFS_HIDDEN void pfs_show(const struct pfs *pfs, int direction, const void *buf, size_t len);
+PFS_HIDDEN void pfs_inbox_fill(struct pfs_inbox *in, ssize_t len);
+PFS_HIDDEN int pfs_inbox_next(const uint8_t *buf, struct pfs_inbox *in,
+			      const struct nlmsghdr **message);
+PFS_HIDDEN int pfs_ask(struct pfs *pfs, int len, int64_t *until);
+PFS_HIDDEN int pfs_answer(struct pfs *pfs, uint32_t seq, int64_t until,
+			  const struct nlmsghdr **answer);
+PFS_HIDDEN int pfs_acked(struct pfs *pfs, const struct nlmsghdr *nlh, struct pfs_ack *ack);
+
+/* query.c */
+PFS_HIDDEN int pfs_link_query(struct pfs *pfs, uint32_t ifindex, const char *name, bool vfs,
+			      const struct nlmsghdr **answer);
 
 #endif /* PFSTATUS_INTERNAL_H */

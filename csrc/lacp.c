@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The one rule that says whether LACP works on a PF. Pure. */
 
+#include <errno.h>
 #include <linux/if.h>
 #include <linux/if_bonding.h>
 #include <string.h>
@@ -28,12 +29,19 @@ static bool link_up(const struct pfs_link *link)
 	       (link->operstate == IF_OPER_UNKNOWN && (link->flags & IFF_LOWER_UP));
 }
 
+_Static_assert(offsetof(struct pfs_link, slave_kind) + 16 <= PFS_LINK_SIZE_MIN &&
+	       offsetof(struct pfs_bond, mode) + 1 <= PFS_BOND_SIZE_MIN,
+	       "the oldest caller knows what the rule reads");
+
 int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond)
 {
 	uint8_t actor, partner;
 
 	if (!link)
 		return PFS_LACP_ABSENT;
+	if (!pfs_size_ok(link->size, PFS_LINK_SIZE_MIN) ||
+	    (bond && !pfs_size_ok(bond->size, PFS_BOND_SIZE_MIN)))
+		return -EINVAL;
 	if (!link->master_ifindex)
 		return PFS_LACP_NO_BOND;
 	if (strncmp(link->slave_kind, "bond", sizeof(link->slave_kind)))
@@ -59,6 +67,20 @@ int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond)
 	if ((link->known & PFS_LINK_SLAVE_STATE) && link->slave_state != BOND_STATE_ACTIVE)
 		return PFS_LACP_NEGOTIATING;
 	return PFS_LACP_UP;
+}
+
+int pfs_lacp_verdict(int lacp)
+{
+	switch (lacp) {
+	case PFS_LACP_UP:
+		return PFS_UP;
+	case PFS_LACP_EXPIRED:
+	case PFS_LACP_DEFAULTED:
+	case PFS_LACP_NEGOTIATING:
+		return PFS_DOWN;
+	default:
+		return PFS_UNKNOWN;
+	}
 }
 
 struct words {

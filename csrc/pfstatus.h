@@ -8,19 +8,19 @@
  *	struct pfs_bond bond = PFS_BOND_INIT;
  *
  *	pfs_open(&pfs, NULL);
- *	pfs_link_get(pfs, 0, "ens5f0", &link, NULL, 0);
- *	pfs_bond_get(pfs, link.master_ifindex, &bond);
- *	puts(pfs_lacp_sentence(pfs_lacp_status(&link, &bond)));
+ *	puts(pfs_lacp_sentence(pfs_pf_get(pfs, 0, "ens5f0", &link, &bond, NULL, 0)));
  *	pfs_close(pfs);
  *
  * RETURN VALUES. Functions that can fail return 0 or a count on success and a
  * negative errno on failure; errno itself is never an output. An error of the
  * kernel passes unchanged. Our own:
  *
- *	-E2BIG      an option that this release does not know is not 0
- *	-EAGAIN     no event is waiting
+ *	-E2BIG      an option or a flag that this release does not know is not 0
+ *	-EAGAIN     no event is waiting; a dump found no quiet moment
  *	-EBADF      the context was opened without events
  *	-EBADMSG    a message is malformed, or answers another question
+ *	-EBUSY      a dump that somebody else began is under way on the descriptor
+ *	            given to us
  *	-ECANCELED  a VF was not tried (an earlier failure made it pointless)
  *	-EINVAL     an argument is out of its range or not aligned, or .size is not
  *	            filled in
@@ -29,7 +29,8 @@
  *	-ENOBUFS    events were lost: ask for everything again
  *	-ENOMSG     the message is well-formed but tells nothing of a link
  *	-EPIPE      the other end of the descriptor given to us is closed
- *	-ETIMEDOUT  the kernel did not answer in time
+ *	-ETIMEDOUT  the kernel did not answer in time, or the other end of the
+ *	            descriptor given to us does not read
  *
  * THREADS. A struct pfs is used by one thread at a time; any number of them
  * exist side by side. Functions that take no struct pfs may be called from
@@ -39,11 +40,12 @@
  * MEMORY. pfs_open() and pfs_open_fds() allocate; pfs_close() frees; nothing
  * else does either. Every output goes to memory of the caller.
  *
- * GROWTH. A struct that starts with .size is filled as far as the caller
- * knows it: initialise it with the PFS_..._INIT of the header that you compile
- * with. Fields are only ever added at the end. A caller may be older than the
- * library (what it does not know is left out) or newer (what the library does
- * not know reads 0, and must be 0 in pfs_options).
+ * GROWTH. A struct that starts with .size is filled and read as far as the
+ * caller knows it: initialise it with the PFS_..._INIT of the header that you
+ * compile with. Fields are only ever added at the end. A caller may be older
+ * than the library (what it does not know is left out) or newer (what the
+ * library does not know reads 0, and must be 0 in pfs_options). Before 1.0 a
+ * minor release may break all of this; the soname and the package's version tell.
  *
  * Names are the kernel's (uapi/linux/if_link.h, if_bonding.h) and IEEE
  * 802.1AX-2014's. A link is rtnetlink's, a port is 802.1AX's.
@@ -63,6 +65,20 @@ extern "C" {
 #else
 #define PFS_API
 #endif
+
+/* ---- Version ------------------------------------------------------------- */
+
+/* Of this header: what is public changes with this one, */
+#define PFS_VERSION_MAJOR 0
+/* and before 1.0 with this one. */
+#define PFS_VERSION_MINOR 1
+
+/**
+ * pfs_version - of the library that runs
+ *
+ * Return: its release, "0.1.0". Static. Threads: any.
+ */
+PFS_API const char *pfs_version(void);
 
 /* ---- Values -------------------------------------------------------------- */
 
@@ -119,6 +135,8 @@ struct pfs_link {
 	char name[16];			/* IFLA_IFNAME */
 	char kind[16];			/* IFLA_INFO_KIND, "" where the link has none */
 	char slave_kind[16];		/* IFLA_INFO_SLAVE_KIND: what the master is */
+	char parent[32];		/* IFLA_PARENT_DEV_NAME: a PCI device's address,
+					   "0000:3b:00.0"; "" before Linux 5.14 */
 	uint8_t reserved[2];		/* 0; no hole that a later field could fall into */
 };
 
@@ -150,7 +168,8 @@ struct pfs_bond {
 
 /* Every field by position: C++17 has no designators, and warns of a rest left out. */
 #define PFS_LINK_INIT \
-	{ sizeof(struct pfs_link), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, { 0 }, { 0 }, { 0 } }
+	{ sizeof(struct pfs_link), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, { 0 }, { 0 }, { 0 }, \
+	  { 0 } }
 #define PFS_BOND_INIT \
 	{ sizeof(struct pfs_bond), 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, { 0 } }
 
@@ -187,11 +206,21 @@ enum pfs_lacp {
  * (docs/kernel.md). Aggregation says nothing: a LAG of one port may send it
  * clear.
  *
- * Return: enum pfs_lacp. Threads: any. Pure.
+ * Return: enum pfs_lacp; -EINVAL a .size is not filled in. Threads: any. Pure.
  * Source: IEEE 802.1AX-2014 6.4.2.3; drivers/net/bonding/bond_3ad.c;
  * Documentation/networking/operstates.rst.
  */
 PFS_API int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond);
+
+/* What is to be done about it. */
+enum pfs_verdict {
+	PFS_UP = 0,		/* frames reach the switch */
+	PFS_DOWN = 1,		/* they do not: VFs should not follow the cable */
+	PFS_UNKNOWN = 2,	/* nothing can be said, and nothing should be done */
+};
+
+/** pfs_lacp_verdict - enum pfs_verdict of an enum pfs_lacp; PFS_UNKNOWN of what is none. */
+PFS_API int pfs_lacp_verdict(int lacp);
 
 /** pfs_lacp_name - "up", "expired", "no-bond"...; "?" for what is no enum pfs_lacp. Static. */
 PFS_API const char *pfs_lacp_name(int lacp);
@@ -207,17 +236,18 @@ struct pfs;
 enum pfs_open_flags {
 	PFS_OPEN_NO_EVENTS = 1 << 0,	/* requests only: one socket less */
 	PFS_OPEN_NO_FILTER = 1 << 1,	/* pfs_watch() filters nothing in the kernel */
+	PFS_OPEN_NETNS = 1 << 2,	/* in the namespace that netns_fd is open on */
 };
 
 struct pfs_options {
 	uint32_t size;			/* in: sizeof(struct pfs_options) */
 	uint32_t flags;			/* enum pfs_open_flags */
-	int32_t netns_fd;		/* fd of a network namespace; -1: the caller's own */
+	int32_t netns_fd;		/* with PFS_OPEN_NETNS; else 0 or -1 */
 	uint32_t timeout_ms;		/* to wait for an answer; 0: 5000. See below */
 	uint32_t event_buffer;		/* SO_RCVBUF for events, bytes; 0: 1 MiB */
 };
 
-#define PFS_OPTIONS_INIT { sizeof(struct pfs_options), 0, -1, 0, 0 }
+#define PFS_OPTIONS_INIT { sizeof(struct pfs_options), 0, 0, 0, 0 }
 
 /**
  * pfs_open - open the request socket and the event socket
@@ -242,17 +272,23 @@ PFS_API int pfs_open(struct pfs **pfs, const struct pfs_options *options);
 /**
  * pfs_open_fds - a context on descriptors that somebody else opened
  * @pfs:        set on success
- * @request_fd: a bound NETLINK_ROUTE socket, or one end of a datagram
+ * @request_fd: a bound NETLINK_ROUTE socket, or one end of a SOCK_SEQPACKET
  *              socketpair whose other end plays the kernel
  * @event_fd:   likewise, in RTNLGRP_LINK; or -1 for requests only
  * @options:    NULL for the defaults; netns_fd and event_buffer are not used
  *
- * For privilege separation and for tests. On success both descriptors belong
- * to the context; on failure they stay the caller's. No unread answer may wait
- * on @request_fd: it could be taken for ours.
+ * For sockets that another process opened in its network namespace, and for
+ * tests. It lends no privilege: the kernel wants CAP_NET_ADMIN of who opened
+ * the socket and of who sends. A SOCK_DGRAM pair does as well, but has no end:
+ * that the other side is closed shows when something is sent.
  *
- * Return: 0; -EINVAL a netlink socket is not bound, or both are one; -E2BIG;
- * -ENOMEM; -EBADF, -ENOTSOCK. Threads: any. Allocates: the context.
+ * On success both descriptors belong to the context; on failure they stay the
+ * caller's. No unread answer may wait on @request_fd: it could be taken for
+ * ours.
+ *
+ * Return: 0; -EINVAL a netlink socket is not bound or of another protocol, both
+ * are one, or @event_fd is there with PFS_OPEN_NO_EVENTS; -E2BIG; -ENOMEM;
+ * -EBADF, -ENOTSOCK. Threads: any. Allocates: the context.
  */
 PFS_API int pfs_open_fds(struct pfs **pfs, int request_fd, int event_fd,
 			 const struct pfs_options *options);
@@ -263,7 +299,8 @@ PFS_API void pfs_close(struct pfs *pfs);
 /**
  * pfs_extack - what the kernel said to the last request that failed
  *
- * Of pfs_vf_set(), which makes many: the last that it had words for.
+ * Of pfs_vf_set(), which makes many: the last that it had words for; each
+ * result has its own.
  *
  * Return: its text (NETLINK_EXT_ACK), "" where it gave none. Valid until the
  * next call of a function that asks or sets on this context.
@@ -292,6 +329,24 @@ PFS_API int pfs_link_get(struct pfs *pfs, uint32_t ifindex, const char *name,
 			 struct pfs_link *link, struct pfs_vf *vfs, size_t capacity);
 
 /**
+ * pfs_pf_get - ask for a PF and its bond, and judge it
+ * @pfs:      the context
+ * @ifindex:  of the PF, or 0 to go by @name
+ * @name:     its name or one of its alternative names; not used with @ifindex
+ * @link:     filled; all 0 where the link does not exist
+ * @bond:     filled; all 0 where its master is none
+ * @vfs:      as for pfs_link_get(): an array for the VFs, or NULL
+ * @capacity: of @vfs, in elements
+ *
+ * Return: enum pfs_lacp, PFS_LACP_ABSENT where there is no such link; on any
+ * other failure what pfs_link_get() says, and both untouched.
+ * System calls: 2, and 2 for the bond.
+ */
+PFS_API int pfs_pf_get(struct pfs *pfs, uint32_t ifindex, const char *name,
+		       struct pfs_link *link, struct pfs_bond *bond, struct pfs_vf *vfs,
+		       size_t capacity);
+
+/**
  * pfs_bond_get - ask for one bond
  * @pfs:     the context
  * @ifindex: of the bond: pfs_link.master_ifindex of its port
@@ -310,11 +365,27 @@ PFS_API int pfs_bond_get(struct pfs *pfs, uint32_t ifindex, struct pfs_bond *bon
  *
  * Return: how many links there are, which may exceed @capacity (the first
  * @capacity are filled; ask again with more); -EAGAIN the set of links kept
- * changing while it was read; -EINVAL; -EBADMSG; -ETIMEDOUT.
+ * changing while it was read, five times; -EBUSY; -EINVAL; -EBADMSG;
+ * -ETIMEDOUT.
  */
 PFS_API int pfs_link_dump(struct pfs *pfs, struct pfs_link *links, size_t capacity);
 
 /* ---- Setting ------------------------------------------------------------- */
+
+/* Whom an error concerns. */
+enum pfs_scope {
+	PFS_SCOPE_VF = 0,	/* this VF: what its driver answered, in the driver's meaning */
+	PFS_SCOPE_PF = 1,	/* whatever is set on this PF: no privilege (-EPERM), the PF is
+				   gone (-ENODEV), nobody answers (-ETIMEDOUT, -EPIPE...), not
+				   tried (-ECANCELED) */
+};
+
+/* What became of one VF's setting. This struct will not grow: arrays of it are passed. */
+struct pfs_vf_result {
+	int32_t error;		/* 0 or a negative errno */
+	uint32_t scope;		/* enum pfs_scope */
+	char extack[120];	/* the kernel's words for it, "" where it gave none */
+};
 
 /**
  * pfs_vf_set - set the link state of VFs of one PF
@@ -325,23 +396,25 @@ PFS_API int pfs_link_dump(struct pfs *pfs, struct pfs_link *links, size_t capaci
  * @n:       how many
  * @chunk:   most VFs in one message; 0: as many as fit (4,094). The kernel
  *           holds the RTNL lock for a whole message, so a slow NIC wants less.
- * @results: n of them: 0 or a negative errno for each pair
+ * @results: n of them, one for each pair; written in any case
  *
  * The kernel stops at the first VF that fails and does not say which. So after
  * an error the VFs are read again and those that still differ are set one by
- * one. -EPERM, -ENODEV and a send that fails end the matter: the rest is
- * -ECANCELED.
+ * one. A PF that is gone, a privilege that is missing (which we ask the kernel
+ * for: a driver's -EPERM or -ENODEV may mean one VF) and an answer that does
+ * not come end the matter: the rest is -ECANCELED.
  *
  * A result of 0 says that the driver accepted. Some accept and do nothing
  * (ixgbe: enable): only reading again tells.
  *
- * Return: how many failed; -EINVAL nothing was tried. Needs CAP_NET_ADMIN in
- * the user namespace that owns the network namespace.
+ * Return: how many failed; -EINVAL nothing was tried, and every result is
+ * -ECANCELED. Needs CAP_NET_ADMIN in the user namespace that owns the network
+ * namespace.
  * System calls: 2 for each chunk without errors. Source: RTM_SETLINK,
  * IFLA_VFINFO_LIST, IFLA_VF_LINK_STATE; do_setlink() in net/core/rtnetlink.c.
  */
 PFS_API int pfs_vf_set(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs,
-		       size_t n, size_t chunk, int32_t *results);
+		       size_t n, size_t chunk, struct pfs_vf_result *results);
 
 /**
  * pfs_vf_set_permitted - would the kernel let us set VFs?
@@ -375,7 +448,9 @@ PFS_API int pfs_fd(const struct pfs *pfs);
  *
  * A classic BPF program on the event socket drops the rest in the kernel, so
  * that a busy node does not wake us. In doubt it lets pass: the caller still
- * compares. Alternative names are not in its reach.
+ * compares. Alternative names are not in its reach. Where the kernel has no
+ * room for the program (net.core.optmem_max), all links are heard of; 128 names
+ * need 17 KiB of the 20 that this was before Linux 6.8.
  *
  * Return: 0; -EINVAL more than PFS_WATCH_MAX, or a name too long; -EBADF
  * opened without events.
@@ -390,9 +465,13 @@ PFS_API int pfs_watch(struct pfs *pfs, const uint32_t *ifindexes, size_t n_index
  *
  * Messages of bridge ports and other families are passed over.
  *
+ * After it had to drop an event the kernel queues none before all that wait are
+ * taken. So on -ENOBUFS what waited is thrown away: it is older than the loss,
+ * and to be asked for in any case. The next event is a new one.
+ *
  * Return: RTM_NEWLINK (16) or RTM_DELLINK (17); -EAGAIN none waits; -ENOBUFS
  * events were lost; -EBADMSG, -EMSGSIZE: one could not be read, treat it as
- * lost; -EINVAL, -EBADF.
+ * lost; -EPIPE; -EINVAL, -EBADF.
  */
 PFS_API int pfs_event_next(struct pfs *pfs, struct pfs_link *link);
 

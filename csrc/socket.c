@@ -1,33 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Opening by libnl; sending and receiving on a plain descriptor. */
-
-/* setns(2) */
-#define _GNU_SOURCE
+/* Sending and receiving on a plain descriptor: nl_recv() would allocate. */
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/rtnetlink.h>
-#include <netlink/netlink.h>
-#include <netlink/socket.h>
 #include <poll.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "internal.h"
-
-#define DEFAULT_TIMEOUT_MS 5000u
-#define DEFAULT_EVENT_BUFFER (1024u * 1024)
-#define OPTIONS_SIZE_MIN 20u
-#define OPTIONS_SIZE_MAX 4096u
-
-_Static_assert(offsetof(struct pfs_options, event_buffer) + 4 == OPTIONS_SIZE_MIN,
-	       "the first release's options");
 
 int64_t pfs_now_ns(void)
 {
@@ -35,249 +15,6 @@ int64_t pfs_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-/* A newer caller may know fields that we do not: they must be 0, or we refuse. */
-static int take_options(struct pfs_options *to, const struct pfs_options *from)
-{
-	static const struct pfs_options defaults = PFS_OPTIONS_INIT;
-
-	*to = defaults;
-	if (from) {
-		if (from->size < OPTIONS_SIZE_MIN || from->size > OPTIONS_SIZE_MAX ||
-		    from->flags & ~(uint32_t)(PFS_OPEN_NO_EVENTS | PFS_OPEN_NO_FILTER))
-			return -EINVAL;
-		for (size_t i = sizeof(*to); i < from->size; i++)
-			if (((const uint8_t *)from)[i])
-				return -E2BIG;
-		memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
-	}
-	if (!to->timeout_ms)
-		to->timeout_ms = DEFAULT_TIMEOUT_MS;
-	if (!to->event_buffer)
-		to->event_buffer = DEFAULT_EVENT_BUFFER;
-	return 0;
-}
-
-static struct pfs *context_new(const struct pfs_options *options)
-{
-	struct pfs *pfs = calloc(1, sizeof(*pfs));
-
-	if (!pfs)
-		return NULL;
-	pfs->request.fd = -1;
-	pfs->event.fd = -1;
-	pfs->timeout_ms = options->timeout_ms;
-	pfs->filter = !(options->flags & PFS_OPEN_NO_FILTER);
-	return pfs;
-}
-
-/*
- * libnl folds ENOBUFS and ENOMEM into one code and loses others, but leaves
- * errno as the failing system call set it.
- */
-static int nl_errno(int error)
-{
-	int saved = errno;
-
-	if (error >= 0)
-		return 0;
-	return saved ? -saved : -EPROTO;
-}
-
-/*
- * Kernels before 4.20 do not know all of these and answer well without: no
- * strict check of what we ask, no error text, errors with the request.
- */
-static void socket_tune(int fd)
-{
-	const int on = 1;
-
-	setsockopt(fd, SOL_NETLINK, PFS_NETLINK_GET_STRICT_CHK, &on, sizeof(on));
-	setsockopt(fd, SOL_NETLINK, PFS_NETLINK_EXT_ACK, &on, sizeof(on));
-	setsockopt(fd, SOL_NETLINK, PFS_NETLINK_CAP_ACK, &on, sizeof(on));
-}
-
-static int socket_open(struct pfs_socket *sock)
-{
-	int ret;
-
-	sock->nl = nl_socket_alloc();
-	if (!sock->nl)
-		return -ENOMEM;
-	errno = 0;
-	ret = nl_errno(nl_connect(sock->nl, NETLINK_ROUTE));
-	if (ret < 0)
-		return ret;
-	/* libnl's own 32 KiB would refuse our largest request. */
-	ret = nl_errno(nl_socket_set_buffer_size(sock->nl, PFS_RX_BYTES, 2 * (int)PFS_TX_BYTES));
-	if (ret < 0)
-		return ret;
-	sock->fd = nl_socket_get_fd(sock->nl);
-	sock->port = nl_socket_get_local_port(sock->nl);
-	sock->netlink = true;
-	socket_tune(sock->fd);
-	return 0;
-}
-
-struct opening {
-	struct pfs *pfs;
-	const struct pfs_options *options;
-};
-
-static int sockets_open(void *arg)
-{
-	const struct pfs_options *options = ((struct opening *)arg)->options;
-	struct pfs *pfs = ((struct opening *)arg)->pfs;
-	int bytes = options->event_buffer > INT_MAX ? INT_MAX : (int)options->event_buffer;
-	int ret = socket_open(&pfs->request);
-
-	if (ret < 0 || (options->flags & PFS_OPEN_NO_EVENTS))
-		return ret;
-	ret = socket_open(&pfs->event);
-	if (ret < 0)
-		return ret;
-	/* With CAP_NET_ADMIN beyond net.core.rmem_max, else as far as that goes. */
-	if (setsockopt(pfs->event.fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) < 0)
-		setsockopt(pfs->event.fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-	errno = 0;
-	return nl_errno(nl_socket_add_membership(pfs->event.nl, RTNLGRP_LINK));
-}
-
-struct in_netns {
-	int netns_fd;
-	int (*run)(void *arg);
-	void *arg;
-	int ret;
-};
-
-static void *run_in_netns(void *arg)
-{
-	struct in_netns *in = arg;
-
-	in->ret = setns(in->netns_fd, CLONE_NEWNET) < 0 ? -errno : in->run(in->arg);
-	return NULL;
-}
-
-/*
- * By a thread that dies there: it cannot leave the caller's behind there. It
- * takes no signals, which are for the caller's threads.
- */
-int pfs_in_netns(int netns_fd, int (*run)(void *arg), void *arg)
-{
-	struct in_netns in = { .netns_fd = netns_fd, .run = run, .arg = arg };
-	sigset_t all, before;
-	pthread_t thread;
-	int ret;
-
-	if (netns_fd < 0)
-		return run(arg);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = -pthread_create(&thread, NULL, run_in_netns, &in);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (ret < 0)
-		return ret;
-	pthread_join(thread, NULL);
-	return in.ret;
-}
-
-int pfs_open(struct pfs **out, const struct pfs_options *options)
-{
-	struct pfs_options opts;
-	struct pfs *pfs;
-	int ret = take_options(&opts, options);
-
-	if (ret < 0)
-		return ret;
-	pfs = context_new(&opts);
-	if (!pfs)
-		return -ENOMEM;
-	ret = pfs_in_netns(opts.netns_fd, sockets_open,
-			   &(struct opening){ .pfs = pfs, .options = &opts });
-	if (ret < 0) {
-		pfs_close(pfs);
-		return ret;
-	}
-	*out = pfs;
-	return 0;
-}
-
-/* An unbound netlink socket gets its port, by which we know answers, only later. */
-static int socket_adopt(struct pfs_socket *sock, int fd)
-{
-	struct sockaddr_nl addr = { 0 };
-	socklen_t len = sizeof(addr);
-
-	if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
-		return -errno;
-	sock->netlink = addr.nl_family == AF_NETLINK;
-	if (!sock->netlink)
-		return 0;
-	if (!addr.nl_pid)
-		return -EINVAL;
-	sock->port = addr.nl_pid;
-	socket_tune(fd);
-	return 0;
-}
-
-int pfs_open_fds(struct pfs **out, int request_fd, int event_fd, const struct pfs_options *options)
-{
-	struct pfs_options opts;
-	struct pfs *pfs;
-	int ret = take_options(&opts, options);
-
-	if (ret < 0)
-		return ret;
-	if (request_fd == event_fd)
-		return -EINVAL;
-	pfs = context_new(&opts);
-	if (!pfs)
-		return -ENOMEM;
-	ret = socket_adopt(&pfs->request, request_fd);
-	if (!ret && event_fd >= 0)
-		ret = socket_adopt(&pfs->event, event_fd);
-	if (ret < 0) {
-		free(pfs);
-		return ret;
-	}
-	pfs->request.fd = request_fd;
-	pfs->event.fd = event_fd < 0 ? -1 : event_fd;
-	*out = pfs;
-	return 0;
-}
-
-static void socket_close(struct pfs_socket *sock)
-{
-	if (sock->nl)
-		nl_socket_free(sock->nl);
-	else if (sock->fd >= 0)
-		close(sock->fd);
-}
-
-void pfs_close(struct pfs *pfs)
-{
-	if (!pfs)
-		return;
-	socket_close(&pfs->event);
-	socket_close(&pfs->request);
-	free(pfs);
-}
-
-int pfs_fd(const struct pfs *pfs)
-{
-	return pfs->event.fd >= 0 ? pfs->event.fd : -EBADF;
-}
-
-const char *pfs_extack(const struct pfs *pfs)
-{
-	return pfs->extack;
-}
-
-void pfs_tap(struct pfs *pfs, pfs_tap_fn tap, void *arg)
-{
-	pfs->tap = tap;
-	pfs->tap_arg = arg;
 }
 
 int pfs_filter_attach(const struct pfs_socket *sock, struct sock_filter *insns, int n)
@@ -299,19 +36,10 @@ int pfs_filter_detach(const struct pfs_socket *sock)
 	return 0;
 }
 
-int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len)
+/* A signal does not end the wait: a request that was sent must be answered. */
+static int wait_for(int fd, short events, int64_t deadline_ns)
 {
-	ssize_t sent;
-
-	do {
-		sent = send(sock->fd, buf, len, MSG_NOSIGNAL);
-	} while (sent < 0 && errno == EINTR);
-	return sent < 0 ? -errno : 0;
-}
-
-static int wait_readable(int fd, int64_t deadline_ns)
-{
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	struct pollfd pfd = { .fd = fd, .events = events };
 	int64_t left_ms = (deadline_ns - pfs_now_ns() + 999999) / 1000000;
 
 	if (left_ms <= 0)
@@ -321,13 +49,40 @@ static int wait_readable(int fd, int64_t deadline_ns)
 	return 0;
 }
 
+/* The other end of a socketpair is gone; which errno says so depends on its type. */
+static bool closed(int error)
+{
+	return error == EPIPE || error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN;
+}
+
 /*
- * One datagram of the kernel. @deadline_ns is on CLOCK_MONOTONIC; 0 means do
- * not wait. A signal does not end the wait: the answer to a request that was
- * sent must be read.
+ * One datagram out. The kernel takes it at once; the other end of a socketpair
+ * may be long in reading. @deadline_ns is on CLOCK_MONOTONIC.
  *
- * nl_recv() would allocate. Returns the length; -EAGAIN, -ETIMEDOUT, -ENOBUFS,
- * -EMSGSIZE when the datagram is larger than @capacity, -EPIPE.
+ * Returns 0; -ETIMEDOUT; -EPIPE; what send(2) says.
+ */
+int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len, int64_t deadline_ns)
+{
+	for (;;) {
+		int ret;
+
+		if (send(sock->fd, buf, len, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
+			return 0;
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN)
+			return closed(errno) ? -EPIPE : -errno;
+		ret = wait_for(sock->fd, POLLOUT, deadline_ns);
+		if (ret < 0)
+			return ret;
+	}
+}
+
+/*
+ * One datagram in. @deadline_ns as above; 0 means do not wait.
+ *
+ * Returns the length; -EAGAIN, -ETIMEDOUT, -ENOBUFS, -EMSGSIZE when the
+ * datagram is larger than @capacity, -EPIPE.
  */
 ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity, int64_t deadline_ns)
 {
@@ -348,8 +103,8 @@ ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity, int6
 			if (errno == EINTR)
 				continue;
 			if (errno != EAGAIN || !deadline_ns)
-				return -errno;
-			ret = wait_readable(sock->fd, deadline_ns);
+				return closed(errno) ? -EPIPE : -errno;
+			ret = wait_for(sock->fd, POLLIN, deadline_ns);
 			if (ret < 0)
 				return ret;
 			continue;

@@ -12,29 +12,26 @@
 static int relay(struct pfs *pfs, const char *name, int before, int touched)
 {
 	static struct pfs_vf vfs[VFS], todo[VFS];
-	static int32_t results[VFS];
+	static struct pfs_vf_result results[VFS];
 	struct pfs_link link = PFS_LINK_INIT;
 	struct pfs_bond bond = PFS_BOND_INIT;
-	int ret = pfs_link_get(pfs, 0, name, &link, NULL, 0);
-	int known = !ret && link.master_ifindex && !pfs_bond_get(pfs, link.master_ifindex, &bond);
-	int lacp = pfs_lacp_status(ret ? NULL : &link, known ? &bond : NULL);
+	int lacp = pfs_pf_get(pfs, 0, name, &link, &bond, NULL, 0);
 	uint32_t from = lacp == PFS_LACP_UP ? PFS_VF_DISABLE : PFS_VF_AUTO;
 	size_t n = 0;
 
-	if (ret < 0 && ret != -ENODEV)
+	if (lacp < 0)
 		return -1;
 	if (lacp != before)
 		fprintf(stderr, "%s: %s\n", name, pfs_lacp_sentence(lacp));
 	/* The unknown is left alone; VFs are read only where there is something to do. */
-	if (lacp >= PFS_LACP_ABSENT || (lacp == before && !touched))
+	if (pfs_lacp_verdict(lacp) == PFS_UNKNOWN || (lacp == before && !touched))
 		return lacp;
 	if (pfs_link_get(pfs, link.ifindex, NULL, &link, vfs, VFS) < 0)
 		return -1;
 	for (uint32_t i = 0; i < link.vf_count && i < VFS; i++)
 		if (vfs[i].link_state == from)
 			todo[n++] = (struct pfs_vf){ vfs[i].vf, PFS_VF_DISABLE - from };
-	ret = pfs_vf_set(pfs, link.ifindex, todo, n, 0, results);
-	return ret ? -1 : lacp;
+	return pfs_vf_set(pfs, link.ifindex, todo, n, 0, results) ? -1 : lacp;
 }
 
 int main(int argc, char **argv)

@@ -5,7 +5,6 @@
  *	cc status.c -o status $(pkg-config --cflags --libs pfstatus)
  *	./status ens5f0 ens5f1
  */
-#include <errno.h>
 #include <pfstatus.h>
 #include <stdio.h>
 #include <string.h>
@@ -51,24 +50,19 @@ static int print_pf(struct pfs *pfs, const char *name)
 	static struct pfs_vf vfs[VFS];
 	struct pfs_link link = PFS_LINK_INIT;
 	struct pfs_bond bond = PFS_BOND_INIT;
-	int ret = pfs_link_get(pfs, 0, name, &link, vfs, VFS);
-	int lacp, has_bond;
+	int lacp = pfs_pf_get(pfs, 0, name, &link, &bond, vfs, VFS);
 
-	if (ret < 0 && ret != -ENODEV)
-		return ret;
-	has_bond = ret == 0 && link.master_ifindex &&
-		   pfs_bond_get(pfs, link.master_ifindex, &bond) == 0;
-	lacp = pfs_lacp_status(ret == 0 ? &link : NULL, has_bond ? &bond : NULL);
+	if (lacp < 0)
+		return lacp;
 	printf("%s: %s. %s\n", name, pfs_lacp_name(lacp), pfs_lacp_sentence(lacp));
-	if (has_bond) {
+	if (bond.known) {
 		print_port_state("actor  ", link.known & PFS_LINK_ACTOR_STATE,
 				 link.actor_oper_port_state);
 		print_port_state("partner", link.known & PFS_LINK_PARTNER_STATE,
 				 link.partner_oper_port_state);
 		print_bond(&bond);
 	}
-	if (ret == 0)
-		print_vfs(vfs, link.vf_count);
+	print_vfs(vfs, link.vf_count);
 	return 0;
 }
 

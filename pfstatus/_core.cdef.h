@@ -27,6 +27,7 @@ struct pfs_link {
 	char name[16];
 	char kind[16];
 	char slave_kind[16];
+	char parent[32];
 	...;
 };
 
@@ -56,6 +57,12 @@ struct pfs_options {
 	...;
 };
 
+struct pfs_vf_result {
+	int32_t error;
+	uint32_t scope;
+	char extack[120];
+};
+
 #define PFS_LINK_OPERSTATE ...
 #define PFS_LINK_NUM_VF ...
 #define PFS_LINK_VFS ...
@@ -70,12 +77,20 @@ struct pfs_options {
 #define PFS_BOND_AD_INFO ...
 #define PFS_OPEN_NO_EVENTS ...
 #define PFS_OPEN_NO_FILTER ...
+#define PFS_OPEN_NETNS ...
 #define PFS_WATCH_MAX ...
+#define PFS_LACP_ABSENT ...
+#define PFS_UP ...
+#define PFS_DOWN ...
+#define PFS_UNKNOWN ...
+#define PFS_SCOPE_VF ...
+#define PFS_SCOPE_PF ...
 #define PFS_TAP_REQUEST ...
 #define PFS_TAP_ANSWER ...
 #define PFS_TAP_EVENT ...
 
 int pfs_lacp_status(const struct pfs_link *link, const struct pfs_bond *bond);
+int pfs_lacp_verdict(int lacp);
 const char *pfs_lacp_name(int lacp);
 const char *pfs_lacp_sentence(int lacp);
 
@@ -87,11 +102,14 @@ const char *pfs_extack(const struct pfs *pfs);
 
 int pfs_link_get(struct pfs *pfs, uint32_t ifindex, const char *name,
 		 struct pfs_link *link, struct pfs_vf *vfs, size_t capacity);
+int pfs_pf_get(struct pfs *pfs, uint32_t ifindex, const char *name,
+	       struct pfs_link *link, struct pfs_bond *bond, struct pfs_vf *vfs,
+	       size_t capacity);
 int pfs_bond_get(struct pfs *pfs, uint32_t ifindex, struct pfs_bond *bond);
 int pfs_link_dump(struct pfs *pfs, struct pfs_link *links, size_t capacity);
 
 int pfs_vf_set(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs,
-	       size_t n, size_t chunk, int32_t *results);
+	       size_t n, size_t chunk, struct pfs_vf_result *results);
 int pfs_vf_set_permitted(struct pfs *pfs);
 
 int pfs_fd(const struct pfs *pfs);

@@ -1,4 +1,4 @@
-"""The compiled C core, as cffi shows it: what _wire.py uses, which alone imports it.
+"""The compiled C core, as cffi shows it: what _wire.py, _port.py and _timer.py use, and no other.
 
 C data is Any: its members are those of the structs in _core.cdef.h, which mypy cannot read. A
 function of the C core takes and gives integers and such data; tests/package holds each against the
@@ -30,7 +30,14 @@ class _Lib:
     PFS_BOND_AD_INFO: int
     PFS_OPEN_NO_EVENTS: int
     PFS_OPEN_NO_FILTER: int
+    PFS_OPEN_NETNS: int
     PFS_WATCH_MAX: int
+    PFS_LACP_ABSENT: int
+    PFS_UP: int
+    PFS_DOWN: int
+    PFS_UNKNOWN: int
+    PFS_SCOPE_VF: int
+    PFS_SCOPE_PF: int
     PFS_TAP_REQUEST: int
     PFS_TAP_ANSWER: int
     PFS_TAP_EVENT: int
@@ -45,6 +52,7 @@ class _Lib:
     _tap: _CData  # the function pointer behind ffi.def_extern(name="_tap")
 
     def pfs_lacp_status(self, link: _CData, bond: _CData, /) -> int: ...
+    def pfs_lacp_verdict(self, lacp: int, /) -> int: ...
     def pfs_lacp_name(self, lacp: int, /) -> _CData: ...
     def pfs_lacp_sentence(self, lacp: int, /) -> _CData: ...
     def pfs_open(self, pfs: _CData, options: _CData, /) -> int: ...
@@ -59,6 +67,17 @@ class _Lib:
         ifindex: int,
         name: _Chars,
         link: _CData,
+        vfs: _CData,
+        capacity: int,
+        /,
+    ) -> int: ...
+    def pfs_pf_get(
+        self,
+        pfs: _CData,
+        ifindex: int,
+        name: _Chars,
+        link: _CData,
+        bond: _CData,
         vfs: _CData,
         capacity: int,
         /,
@@ -105,6 +124,7 @@ class _FFI:
     def sizeof(self, cdecl: str | _CData, /) -> int: ...
     def string(self, cdata: _CData, maxlen: int = -1) -> Any: ...  # bytes for char *
     def buffer(self, cdata: _CData, size: int = -1, /) -> Any: ...  # bytes-like, cut by slices
+    def from_buffer(self, cdecl: str, python_buffer: Any, /) -> _CData: ...
     def unpack(self, cdata: _CData, length: int) -> list[Any]: ...
     def memmove(self, dest: _CData, src: Any, n: int) -> None: ...
     def new_handle(self, obj: object, /) -> _CData: ...

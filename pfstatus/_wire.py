@@ -1,4 +1,4 @@
-"""The C core, as Python calls: values in, values out. Sole importer of ``_core``.
+"""The C core, as Python calls: values in, values out.
 
 One ``Wire`` is one ``struct pfs`` and some scratch memory: one thread at a time.
 """
@@ -6,23 +6,22 @@ One ``Wire`` is one ``struct pfs`` and some scratch memory: one thread at a time
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import struct
-import weakref
 from array import array
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pfstatus._core import ffi, lib
-from pfstatus.errors import EventsLostError, LinkNotFoundError, error
+from pfstatus._fork import close_in_child
+from pfstatus.errors import EventsLostError, LinkNotFoundError, driver_error, error
 from pfstatus.values import (
     Bond,
     BondMode,
     Direction,
     Lacp,
-    Lacpdu,
-    LacpduEnd,
     LacpRate,
     LacpReason,
     LacpStatus,
@@ -36,76 +35,99 @@ from pfstatus.values import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pfstatus.values import Say
+    from pfstatus.errors import Error
 
     Tap = Callable[[Direction, bytes], object]
 
+Method = TypeVar("Method", bound="Callable[..., Any]")
+
 RTM_DELLINK = 17
-_LINK_STATES = tuple(VfLinkState)
-# By octet: looked up rather than made, on the path from an event to a setting.
-_PORT_STATES: dict[int, PortState] = {}
+WATCH_MAX: int = lib.PFS_WATCH_MAX
+_IFF_UP = 0x1
+_IFF_LOWER_UP = 0x10000
 _LOST = (-errno.ENOBUFS, -errno.EBADMSG, -errno.EMSGSIZE)
+_KEPT = 1024  # values that are kept because they come again, of each kind
+_LINK_STATES = tuple(VfLinkState)
+# By number: looked up rather than made, on the path from an event to a setting.
+_PORT_STATES = tuple(map(PortState, range(256)))
 _OPER_STATES: dict[int, OperState] = {state.value: state for state in OperState}
 _BOND_MODES: dict[int, BondMode] = {mode.value: mode for mode in BondMode}
-_DOWN = (LacpReason.EXPIRED, LacpReason.DEFAULTED, LacpReason.NEGOTIATING)
-
-WATCH_MAX: int = lib.PFS_WATCH_MAX
 _DIRECTIONS = tuple(Direction)
+_VERDICTS = {
+    lib.PFS_UP: LacpStatus.UP,
+    lib.PFS_DOWN: LacpStatus.DOWN,
+    lib.PFS_UNKNOWN: LacpStatus.UNKNOWN,
+}
+# struct pfs_link and what it holds, read at once: an attribute of C data costs as much as all.
+_LINK = struct.Struct("=7IH4B16s16s16s32s")
+_VF = struct.Struct("=II")
+
+
+class _Watcher:
+    """A tap, and what it raised that is not for us to keep."""
+
+    __slots__ = ("raised", "tap")
+
+    def __init__(self, tap: Tap) -> None:
+        self.tap = tap
+        self.raised: BaseException | None = None
 
 
 @ffi.def_extern(name="_tap")  # type: ignore[untyped-decorator]
-def _call_tap(tap: Any, direction: int, buf: Any, length: int) -> None:
+def _call_tap(watcher: Any, direction: int, buf: Any, length: int) -> None:
     # The message was sent or taken off its socket: whoever looks on must not keep it from us.
+    watcher = ffi.from_handle(watcher)
     try:
-        ffi.from_handle(tap)(_DIRECTIONS[direction], ffi.buffer(buf, length)[:] if length else b"")
+        watcher.tap(_DIRECTIONS[direction], ffi.buffer(buf, length)[:] if length else b"")
     except Exception:
         import logging  # noqa: PLC0415 - one program in a thousand has need of it here
 
         logging.getLogger("pfstatus").exception("the tap failed")
+    except BaseException as exc:  # Ctrl-C: raised when the call is over
+        watcher.raised = exc
+
+
+@functools.lru_cache(_KEPT)
+def _name(chars: bytes) -> str:
+    # The kernel allows any byte in a name but '/', white space and NUL.
+    return chars.rstrip(b"\0").decode("utf-8", "surrogateescape")
 
 
 def _text(chars: Any) -> str:
-    # The kernel allows any byte in a name but '/', white space and NUL.
     text: str = ffi.string(chars).decode("utf-8", "surrogateescape")
     return text
 
 
-def _lacp(reason: LacpReason) -> Lacp:
-    if reason is LacpReason.UP:
-        status = LacpStatus.UP
-    else:
-        status = LacpStatus.DOWN if reason in _DOWN else LacpStatus.UNKNOWN
-    return Lacp(status, reason, _text(lib.pfs_lacp_sentence(reason)))
+_encode = functools.lru_cache(_KEPT)(os.fsencode)
 
-
-LACP: dict[int, Lacp] = {int(reason): _lacp(reason) for reason in LacpReason}
+LACP: dict[int, Lacp] = {
+    int(reason): Lacp(
+        _VERDICTS[lib.pfs_lacp_verdict(reason)], reason, _text(lib.pfs_lacp_sentence(reason))
+    )
+    for reason in LacpReason
+}
 
 
 class _Vfs(dict[int, Vf | None]):
-    """``struct pfs_vf``, read as one number, to its value: most reads meet the same few again.
+    """``struct pfs_vf`` to its value: most reads meet the same few again.
 
     A link state that we have no word for is not known: as if the VF were left out.
     """
 
     def __missing__(self, key: int) -> Vf | None:
-        vf, state = struct.unpack("=II", struct.pack("=Q", key))
-        value = self[key] = Vf(vf, _LINK_STATES[state]) if state < len(_LINK_STATES) else None
+        vf, state = _VF.unpack(struct.pack("=Q", key))
+        value = Vf(vf, _LINK_STATES[state]) if state < len(_LINK_STATES) else None
+        if vf < _KEPT and value:
+            self[key] = value
         return value
 
 
 _VFS = _Vfs()
 
 
-def _port_state(octet: int) -> PortState:
-    state = _PORT_STATES.get(octet)
-    if state is None:
-        state = _PORT_STATES[octet] = PortState(octet)
-    return state
-
-
 def absent(name: str) -> LinkStatus:
     """The status of a PF that does not exist."""
-    return LinkStatus(name, LACP[lib.pfs_lacp_status(ffi.NULL, ffi.NULL)])
+    return LinkStatus(name, LACP[lib.PFS_LACP_ABSENT])
 
 
 class Event(NamedTuple):
@@ -117,307 +139,22 @@ class Event(NamedTuple):
     master: int
 
 
-class Closable(Protocol):
-    """What has a close()."""
+class _Scratch:
+    """A C struct that is filled again and again: the core allocates nothing, nor do we in C."""
 
-    def close(self) -> None:
-        """Close it; may be called again."""
+    __slots__ = ("bytes", "c")
 
-
-_open: weakref.WeakSet[Closable] = weakref.WeakSet()
-
-
-def close_in_child(owner: Closable) -> None:
-    """Have fork() close this in the child.
-
-    The child shares sockets, epoll and timers with us: what it read would be lost to us, what it
-    set would wake us. Closing its copies leaves ours as they are.
-    """
-    _open.add(owner)
+    def __init__(self, kind: str) -> None:
+        self.c = ffi.new(f"struct {kind} *", {"size": ffi.sizeof(f"struct {kind}")})
+        self.bytes = ffi.buffer(self.c)
 
 
-def _after_fork_in_child() -> None:
-    for owner in list(_open):
-        owner.close()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-class Wire:
-    """One ``struct pfs``."""
-
-    __slots__ = (
-        "__weakref__",
-        "_bond",
-        "_capacity",
-        "_link",
-        "_mode",
-        "_pfs",
-        "_pid",
-        "_results",
-        "_set",
-        "_set_capacity",
-        "_tap",
-        "_vfs",
-    )
-
-    def __init__(
-        self,
-        *,
-        netns_fd: int = -1,
-        fds: tuple[int, int] | None = None,
-        events: bool = True,
-        kernel_filter: bool = True,
-        timeout: float = 5.0,
-        event_buffer: int = 0,
-        tap: Tap | None = None,
-    ) -> None:
-        self._pfs: Any = ffi.NULL
-        options = ffi.new("struct pfs_options *")
-        options.size = ffi.sizeof("struct pfs_options")
-        options.flags = (0 if events else lib.PFS_OPEN_NO_EVENTS) | (
-            0 if kernel_filter else lib.PFS_OPEN_NO_FILTER
-        )
-        options.netns_fd = netns_fd
-        options.timeout_ms = max(1, round(timeout * 1000))
-        options.event_buffer = event_buffer
-        out = ffi.new("struct pfs **")
-        ret = lib.pfs_open_fds(out, *fds, options) if fds else lib.pfs_open(out, options)
-        if ret < 0:
-            raise error(-ret)
-        self._pfs = out[0]
-        self._pid = os.getpid()
-        close_in_child(self)
-        self._tap = None if tap is None else ffi.new_handle(tap)  # which keeps it alive
-        if tap is not None:
-            lib.pfs_tap(self._pfs, lib._tap, self._tap)
-        # Scratch memory for every call: the core allocates nothing, nor do we in C.
-        self._link = ffi.new("struct pfs_link *", {"size": ffi.sizeof("struct pfs_link")})
-        self._bond = ffi.new("struct pfs_bond *", {"size": ffi.sizeof("struct pfs_bond")})
-        self._mode = ffi.new("struct pfs_bond *", {"known": lib.PFS_BOND_MODE})
-        self._reserve_vfs(64)
-        self._reserve_set(64)
-
-    def _reserve_vfs(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._vfs = ffi.new("struct pfs_vf[]", capacity)
-
-    def _reserve_set(self, capacity: int) -> None:
-        self._set_capacity = capacity
-        self._set = ffi.new("struct pfs_vf[]", capacity)
-        self._results = ffi.new("int32_t[]", capacity)
-
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return bool(self._pfs == ffi.NULL)
-
-    def close(self) -> None:
-        """Close the sockets. May be called again."""
-        pfs, self._pfs = self._pfs, ffi.NULL
-        lib.pfs_close(pfs)
-
-    def _context(self) -> Any:
-        if self._pfs == ffi.NULL:
-            msg = "the session is closed"
-            if self._pid != os.getpid():
-                msg += ": it is its process's own, and a child of fork() opens another"
-            raise ValueError(msg)
-        return self._pfs
-
-    def _fail(self, ret: int, interface: str | None) -> None:
-        raise error(-ret, interface, _text(lib.pfs_extack(self._pfs)))
-
-    def status(self, name: str, *, vfs: bool, bond: Bond | None = None) -> LinkStatus:
-        """Ask for a PF and, unless ``bond`` is its master as known, for its bond.
-
-        Raises:
-            LinkNotFoundError: there is none.
-            Error: anything else.
-        """
-        context = self._context()
-        encoded = os.fsencode(name)
-        ret = lib.pfs_link_get(
-            context, 0, encoded, self._link, self._vfs if vfs else ffi.NULL, self._capacity
-        )
-        while ret == 0 and vfs and self._link.vf_count > self._capacity:
-            self._reserve_vfs(2 * self._link.vf_count)
-            ret = lib.pfs_link_get(context, 0, encoded, self._link, self._vfs, self._capacity)
-        if ret < 0:
-            self._fail(ret, name)
-        master = self._link.master_ifindex
-        if bond is None or bond.ifindex != master:
-            bond = self._bond_of(name, master)
-        return self._status(name, bond, vfs=vfs)
-
-    def _bond_of(self, name: str, master: int) -> Bond | None:
-        if not master:
-            return None
-        ret = lib.pfs_bond_get(self._context(), master, self._bond)
-        if ret in (-errno.EMEDIUMTYPE, -errno.ENODEV):
-            return None  # no bond, or gone since: the next look will see
-        if ret < 0:
-            self._fail(ret, name)
-        return _to_bond(self._bond)
-
-    def _status(
-        self, name: str, bond: Bond | None, *, vfs: bool, old: LinkStatus | None = None
-    ) -> LinkStatus:
-        """The scratch link as a value; ``old`` spares reading names that are known."""
-        link = self._link
-        known = link.known
-        return LinkStatus(
-            name,
-            LACP[lib.pfs_lacp_status(link, self._mode_of(bond))],
-            old.ifname if old else _text(link.name),
-            link.ifindex,
-            _OPER_STATES.get(link.operstate, link.operstate)
-            if known & lib.PFS_LINK_OPERSTATE
-            else None,
-            link.master_ifindex or None,
-            old.master_kind if old else _text(link.slave_kind) or None,
-            bond,
-            link.slave_state == 0 if known & lib.PFS_LINK_SLAVE_STATE else None,
-            link.aggregator_id if known & lib.PFS_LINK_AGGREGATOR_ID else None,
-            _port_state(link.actor_oper_port_state) if known & lib.PFS_LINK_ACTOR_STATE else None,
-            _port_state(link.partner_oper_port_state)
-            if known & lib.PFS_LINK_PARTNER_STATE
-            else None,
-            link.num_vf if vfs else None,
-            self._vf_list(link.vf_count) if vfs else None,
-        )
-
-    def _vf_list(self, count: int) -> tuple[Vf, ...]:
-        keys = memoryview(ffi.buffer(self._vfs, 8 * count)).cast("Q")
-        return tuple(filter(None, map(_VFS.__getitem__, keys)))
-
-    def ports(self) -> list[LinkStatus]:
-        """Every link that is a port of a bond, without VFs."""
-        context = self._context()
-        capacity = 256
-        while True:
-            links = ffi.new("struct pfs_link[]", capacity)
-            links[0].size = ffi.sizeof("struct pfs_link")
-            count = lib.pfs_link_dump(context, links, capacity)
-            if count < 0:
-                self._fail(count, None)
-            if count <= capacity:
-                break
-            capacity = 2 * count
-        names = [
-            _text(links[i].name) for i in range(count) if ffi.string(links[i].slave_kind) == b"bond"
-        ]
-        ports = []
-        for name in names:
-            with suppress(LinkNotFoundError):  # it went since
-                ports.append(self.status(name, vfs=False))
-        return [port for port in ports if port.master_kind == "bond"]
-
-    def vf_set(self, ifindex: int, vfs: Sequence[tuple[int, VfLinkState]], chunk: int) -> list[int]:
-        """Set link states. Returns 0 or an errno (positive) for each."""
-        count = len(vfs)
-        if count > self._set_capacity:
-            self._reserve_set(2 * count)
-        ffi.memmove(self._set, array("I", chain.from_iterable(vfs)), 8 * count)
-        ret = lib.pfs_vf_set(self._context(), ifindex, self._set, count, chunk, self._results)
-        if ret < 0:
-            self._fail(ret, None)
-        if ret == 0:
-            return [0] * count
-        return [-result for result in ffi.unpack(self._results, count)]
-
-    def extack(self) -> str:
-        """The kernel's words for the last request that failed."""
-        return _text(lib.pfs_extack(self._context()))
-
-    def set_permitted(self) -> bool:
-        """Whether the kernel would let us set VFs; changes nothing."""
-        ret = lib.pfs_vf_set_permitted(self._context())
-        if ret < 0 and ret != -errno.EPERM:
-            self._fail(ret, None)
-        return bool(ret == 0)
-
-    def fileno(self) -> int:
-        """The event socket."""
-        fd: int = lib.pfs_fd(self._context())
-        if fd < 0:
-            msg = "the session was opened without events"
-            raise ValueError(msg)
-        return fd
-
-    def watch(self, ifindexes: Iterable[int], names: Iterable[str]) -> None:
-        """Let only these links wake us."""
-        indexes = list(ifindexes)
-        # Kept until the call returns: cffi does not own what the array points to.
-        strings = [ffi.new("char[]", os.fsencode(name)) for name in names]
-        ret = lib.pfs_watch(
-            self._context(),
-            ffi.new("uint32_t[]", indexes),
-            len(indexes),
-            ffi.new("char *[]", strings),
-            len(strings),
-        )
-        if ret < 0:
-            self._fail(ret, None)
-
-    def next_event(self) -> Event | None:
-        """The next event, or None.
-
-        Raises:
-            EventsLostError: some are gone, or could not be read.
-            Error: anything else.
-        """
-        link = self._link
-        ret = lib.pfs_event_next(self._context(), link)
-        if ret == -errno.EAGAIN:
-            return None
-        if ret in _LOST:
-            raise EventsLostError(errno.ENOBUFS)
-        if ret < 0:
-            self._fail(ret, None)
-        return Event(ret == RTM_DELLINK, link.ifindex, _text(link.name), link.master_ifindex)
-
-    def event_status(self, old: LinkStatus) -> LinkStatus:
-        """What the event that next_event() just returned says of a PF.
-
-        Args:
-            old: what was known of it; name, index and master are those of the event.
-        """
-        return self._status(old.name, old.bond, vfs=False, old=old)
-
-    def vfs(self, status: LinkStatus) -> tuple[Lacp, int, tuple[Vf, ...]]:
-        """Read a PF's VFs, and no more than must be known to act upon them.
-
-        Returns:
-            LACP at the same moment, how many VFs there are, and those that were listed.
-
-        Raises:
-            LinkNotFoundError: it is gone.
-            Error: anything else.
-        """
-        context = self._context()
-        link = self._link
-        index = status.ifindex or 0
-        while True:
-            ret = lib.pfs_link_get(context, index, ffi.NULL, link, self._vfs, self._capacity)
-            if ret < 0:
-                self._fail(ret, status.name)
-            if link.vf_count <= self._capacity:
-                break
-            self._reserve_vfs(2 * link.vf_count)
-        lacp = LACP[lib.pfs_lacp_status(link, self._mode_of(status.bond))]
-        return lacp, link.num_vf, self._vf_list(link.vf_count)
-
-    def _mode_of(self, bond: Bond | None) -> Any:
-        """As much of a bond as pfs_lacp_status() reads."""
-        if bond is None or bond.mode is None:
-            return ffi.NULL
-        self._mode.mode = bond.mode
-        return self._mode
-
-
-def _to_bond(bond: Any) -> Bond:
+@functools.lru_cache(_KEPT)
+def _bond(said: bytes) -> Bond | None:
+    """``struct pfs_bond`` as a value; None where it is empty."""
+    bond = ffi.from_buffer("struct pfs_bond *", said)
+    if not bond.ifindex:
+        return None
     known = bond.known
     info = known & lib.PFS_BOND_AD_INFO
     return Bond(
@@ -435,6 +172,357 @@ def _to_bond(bond: Any) -> Bond:
     )
 
 
+def _vf_values(said: Any) -> tuple[Vf, ...]:
+    """An array of ``struct pfs_vf`` as values."""
+    return tuple(filter(None, map(_VFS.__getitem__, memoryview(said).cast("Q"))))
+
+
+def _status(
+    name: str, said: Any, lacp: int, bond: Bond | None, vfs: tuple[Vf, ...] | None
+) -> LinkStatus:
+    """``struct pfs_link`` as a value."""
+    # fmt: off
+    (_, known, ifindex, flags, master, num_vf, _,
+     aggregator_id, actor, partner, operstate, slave_state,
+     ifname, _, slave_kind, parent) = _LINK.unpack_from(said)
+    # fmt: on
+    return LinkStatus(
+        name,
+        LACP[lacp],
+        _name(ifname),
+        ifindex,
+        _OPER_STATES.get(operstate, operstate) if known & lib.PFS_LINK_OPERSTATE else None,
+        master or None,
+        _name(slave_kind) or None,
+        bond,
+        slave_state == 0 if known & lib.PFS_LINK_SLAVE_STATE else None,
+        aggregator_id if known & lib.PFS_LINK_AGGREGATOR_ID else None,
+        _PORT_STATES[actor] if known & lib.PFS_LINK_ACTOR_STATE else None,
+        _PORT_STATES[partner] if known & lib.PFS_LINK_PARTNER_STATE else None,
+        None if vfs is None else num_vf,
+        vfs,
+        bool(flags & _IFF_UP),
+        bool(flags & _IFF_LOWER_UP),
+        _name(parent) or None,
+    )
+
+
+def _call(method: Method) -> Method:
+    """A call into the core: what is closed in the midst of it is closed at its end.
+
+    A signal handler may close between any two steps of ours, a tap in the midst of C's.
+    """
+
+    @functools.wraps(method)
+    def marked(self: Wire, *args: Any, **kwargs: Any) -> Any:
+        self._busy += 1
+        try:
+            if self.closed:
+                msg = "the session is closed"
+                if self._pid != os.getpid():
+                    msg += ": it is its process's own, and a child of fork() opens another"
+                raise ValueError(msg)
+            return method(self, *args, **kwargs)
+        finally:
+            self._busy -= 1
+            if self._closing or self._watcher:
+                self._settle()
+
+    return marked  # type: ignore[return-value]
+
+
+class Wire:
+    """One ``struct pfs``."""
+
+    __slots__ = (
+        "__weakref__",
+        "_bond",
+        "_busy",
+        "_capacity",
+        "_closing",
+        "_event",
+        "_link",
+        "_mode",
+        "_pfs",
+        "_pid",
+        "_results",
+        "_seen",
+        "_set",
+        "_set_capacity",
+        "_tap",
+        "_vfs",
+        "_watcher",
+    )
+
+    def __init__(
+        self,
+        *,
+        netns_fd: int = -1,
+        fds: tuple[int, int] | None = None,
+        events: bool = True,
+        kernel_filter: bool = True,
+        timeout: float = 5.0,
+        event_buffer: int = 0,
+        tap: Tap | None = None,
+    ) -> None:
+        self._pfs: Any = None
+        self._busy = 0  # calls that are under way
+        self._closing = False
+        self._watcher = None if tap is None else _Watcher(tap)
+        options = ffi.new("struct pfs_options *")
+        options.size = ffi.sizeof("struct pfs_options")
+        options.flags = (
+            (0 if events else lib.PFS_OPEN_NO_EVENTS)
+            | (0 if kernel_filter else lib.PFS_OPEN_NO_FILTER)
+            | (0 if netns_fd < 0 else lib.PFS_OPEN_NETNS)
+        )
+        options.netns_fd = netns_fd
+        options.timeout_ms = max(1, round(timeout * 1000))
+        options.event_buffer = event_buffer
+        out = ffi.new("struct pfs **")
+        ret = lib.pfs_open_fds(out, *fds, options) if fds else lib.pfs_open(out, options)
+        if ret < 0:
+            raise error(-ret)
+        self._pfs = out[0]
+        self._pid = os.getpid()
+        close_in_child(self)
+        self._tap = ffi.new_handle(self._watcher)  # which keeps it alive
+        if tap is not None:
+            lib.pfs_tap(self._pfs, lib._tap, self._tap)
+        self._link = _Scratch("pfs_link")
+        self._bond = _Scratch("pfs_bond")
+        self._event = _Scratch("pfs_link")
+        self._mode = _Scratch("pfs_bond").c
+        self._mode.known = lib.PFS_BOND_MODE
+        # What was said of each name, without and with VFs: most questions have the same answer.
+        self._seen: tuple[dict[str, tuple[bytes, LinkStatus]], ...] = ({}, {})
+        self._reserve_vfs(64)
+        self._reserve_set(64)
+
+    def _reserve_vfs(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._vfs = ffi.new("struct pfs_vf[]", capacity)
+
+    def _reserve_set(self, capacity: int) -> None:
+        self._set_capacity = capacity
+        self._set = ffi.new("struct pfs_vf[]", capacity)
+        self._results = ffi.new("struct pfs_vf_result[]", capacity)
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._pfs is None or self._closing
+
+    def close(self) -> None:
+        """Close the sockets, once a call that is under way is over. May be called again."""
+        self._closing = self._pfs is not None
+        if not self._busy:
+            self._settle()
+
+    def _settle(self) -> None:
+        """What had to wait for the end of a call."""
+        if self._closing and not self._busy:
+            pfs, self._pfs, self._closing = self._pfs, None, False
+            if pfs is not None:
+                lib.pfs_close(pfs)
+        if self._watcher and self._watcher.raised and not self._busy:
+            raised, self._watcher.raised = self._watcher.raised, None
+            raise raised
+
+    def _fail(self, ret: int, interface: str | None) -> None:
+        raise error(-ret, interface, _text(lib.pfs_extack(self._pfs)))
+
+    def _ask(self, index: int, name: bytes, bond: Bond | None, *, vfs: bool) -> int:
+        """Fill the scratch. Returns enum pfs_lacp or a negative errno."""
+        link = self._link.c
+        while True:
+            array = self._vfs if vfs else ffi.NULL
+            if bond is None:
+                ret = lib.pfs_pf_get(
+                    self._pfs, index, name, link, self._bond.c, array, self._capacity
+                )
+            else:
+                ret = lib.pfs_link_get(self._pfs, index, name, link, array, self._capacity)
+                if ret == 0 and link.master_ifindex != bond.ifindex:
+                    bond = None
+                    continue
+            if ret < 0:
+                return ret
+            if vfs and link.vf_count > self._capacity:
+                self._reserve_vfs(2 * link.vf_count)
+                continue
+            return ret if bond is None else lib.pfs_lacp_status(link, self._mode_of(bond))
+
+    @_call
+    def status(self, name: str, *, vfs: bool, bond: Bond | None = None) -> LinkStatus:
+        """Ask for a PF and, unless ``bond`` is its master as known, for its bond.
+
+        Raises:
+            LinkNotFoundError: there is none.
+            Error: anything else.
+        """
+        lacp = self._ask(0, _encode(name), bond, vfs=vfs)
+        if lacp == lib.PFS_LACP_ABSENT:
+            lacp = -errno.ENODEV
+        if lacp < 0:
+            self._fail(lacp, name)
+        link = self._link
+        if bond is None or link.c.master_ifindex != bond.ifindex:
+            bond = _bond(self._bond.bytes[:])
+        vf_bytes = ffi.buffer(self._vfs, 8 * link.c.vf_count)[:] if vfs else b""
+        said = link.bytes[:] + vf_bytes
+        seen = self._seen[vfs]
+        before = seen.get(name)
+        if before is not None and before[0] == said and before[1].bond is bond:
+            return before[1]
+        status = _status(name, said, lacp, bond, _vf_values(vf_bytes) if vfs else None)
+        if len(seen) >= _KEPT:
+            seen.clear()
+        seen[name] = said, status
+        return status
+
+    @_call
+    def ports(self) -> list[LinkStatus]:
+        """Every link that is a port of a bond, without VFs."""
+        capacity = 256
+        while True:
+            links = ffi.new("struct pfs_link[]", capacity)
+            links[0].size = ffi.sizeof("struct pfs_link")
+            count = lib.pfs_link_dump(self._pfs, links, capacity)
+            if count == -errno.EAGAIN:
+                cause = "the interfaces kept changing while they were listed: ask again"
+                raise error(errno.EAGAIN, cause=cause)
+            if count < 0:
+                self._fail(count, None)
+            if count <= capacity:
+                break
+            capacity = 2 * count
+        names = [
+            _text(links[i].name) for i in range(count) if ffi.string(links[i].slave_kind) == b"bond"
+        ]
+        ports = []
+        for name in names:
+            with suppress(LinkNotFoundError):  # it went since
+                ports.append(self.status(name, vfs=False))
+        return [port for port in ports if port.master_kind == "bond"]
+
+    @_call
+    def vf_set(
+        self, status: LinkStatus, vfs: Sequence[tuple[int, VfLinkState]], chunk: int
+    ) -> list[Error | None]:
+        """Set link states. Returns what failed for each, or nothing where nothing did."""
+        count = len(vfs)
+        if count > self._set_capacity:
+            self._reserve_set(2 * count)
+        ffi.memmove(self._set, array("I", chain.from_iterable(vfs)), 8 * count)
+        failed = lib.pfs_vf_set(
+            self._pfs, status.ifindex or 0, self._set, count, chunk, self._results
+        )
+        if failed < 0:
+            self._fail(failed, status.name)
+        if failed == 0:
+            return []
+        errors: list[Error | None] = []
+        for result in self._results[0:count]:
+            make = driver_error if result.scope == lib.PFS_SCOPE_VF else error
+            errors.append(
+                make(-result.error, status.name, _text(result.extack)) if result.error else None
+            )
+        return errors
+
+    @_call
+    def set_permitted(self) -> bool:
+        """Whether the kernel would let us set VFs; changes nothing."""
+        ret = lib.pfs_vf_set_permitted(self._pfs)
+        if ret < 0 and ret != -errno.EPERM:
+            self._fail(ret, None)
+        return bool(ret == 0)
+
+    @_call
+    def fileno(self) -> int:
+        """The event socket."""
+        fd: int = lib.pfs_fd(self._pfs)
+        if fd < 0:
+            msg = "the session was opened without events"
+            raise ValueError(msg)
+        return fd
+
+    @_call
+    def watch(self, ifindexes: Iterable[int], names: Iterable[str]) -> None:
+        """Let only these links wake us."""
+        indexes = list(ifindexes)
+        # Kept until the call returns: cffi does not own what the array points to.
+        strings = [ffi.new("char[]", os.fsencode(name)) for name in names]
+        ret = lib.pfs_watch(
+            self._pfs,
+            ffi.new("uint32_t[]", indexes),
+            len(indexes),
+            ffi.new("char *[]", strings),
+            len(strings),
+        )
+        if ret < 0:
+            self._fail(ret, None)
+
+    @_call
+    def next_event(self) -> Event | None:
+        """The next event, or None.
+
+        Raises:
+            EventsLostError: some are gone, or could not be read.
+            Error: anything else.
+        """
+        link = self._event.c
+        ret = lib.pfs_event_next(self._pfs, link)
+        if ret == -errno.EAGAIN:
+            return None
+        if ret in _LOST:
+            raise EventsLostError(errno.ENOBUFS)
+        if ret < 0:
+            self._fail(ret, None)
+        return Event(ret == RTM_DELLINK, link.ifindex, _text(link.name), link.master_ifindex)
+
+    def event_status(self, old: LinkStatus) -> LinkStatus:
+        """What the event that next_event() just returned says of a PF.
+
+        Args:
+            old: what was known of it; name, index and master are those of the event.
+        """
+        lacp = lib.pfs_lacp_status(self._event.c, self._mode_of(old.bond))
+        return _status(old.name, self._event.bytes, lacp, old.bond, None)
+
+    @_call
+    def vfs(self, status: LinkStatus) -> tuple[Lacp, int, tuple[Vf, ...]]:
+        """Read a PF's VFs, and no more than must be known to act upon them.
+
+        Returns:
+            LACP at the same moment, how many VFs there are, and those that were listed.
+
+        Raises:
+            LinkNotFoundError: it is gone.
+            Error: anything else.
+        """
+        link = self._link.c
+        while True:
+            ret = lib.pfs_link_get(
+                self._pfs, status.ifindex or 0, ffi.NULL, link, self._vfs, self._capacity
+            )
+            if ret < 0:
+                self._fail(ret, status.name)
+            count = link.vf_count
+            if count <= self._capacity:
+                break
+            self._reserve_vfs(2 * count)
+        lacp = LACP[lib.pfs_lacp_status(link, self._mode_of(status.bond))]
+        return lacp, link.num_vf, _vf_values(ffi.buffer(self._vfs, 8 * count))
+
+    def _mode_of(self, bond: Bond | None) -> Any:
+        """As much of a bond as pfs_lacp_status() reads."""
+        if bond is None or bond.mode is None:
+            return ffi.NULL
+        self._mode.mode = bond.mode
+        return self._mode
+
+
 def decode(message: bytes) -> tuple[LinkStatus, Bond | None, tuple[Vf, ...]] | None:
     """Read one link message, for tests and tools that have bytes and no kernel.
 
@@ -445,20 +533,23 @@ def decode(message: bytes) -> tuple[LinkStatus, Bond | None, tuple[Vf, ...]] | N
     Raises:
         MalformedError: it contradicts itself.
     """
-    # Not Wire's scratch: no socket is open here, and cffi's memory is aligned to 8.
-    buf = ffi.new("char[]", message)
-    wire = Wire.__new__(Wire)
-    wire._link = ffi.new("struct pfs_link *", {"size": ffi.sizeof("struct pfs_link")})
-    wire._bond = ffi.new("struct pfs_bond *", {"size": ffi.sizeof("struct pfs_bond")})
-    wire._reserve_vfs(len(message) // 16 + 1)
-    ret = lib.pfs_link_decode(buf, len(message), wire._link, wire._bond, wire._vfs, wire._capacity)
+    buf = ffi.new("char[]", message)  # cffi's memory is aligned to 8
+    link, bond = _Scratch("pfs_link"), _Scratch("pfs_bond")
+    capacity = len(message) // 16 + 1
+    array = ffi.new("struct pfs_vf[]", capacity)
+    ret = lib.pfs_link_decode(buf, len(message), link.c, bond.c, array, capacity)
     if ret == -errno.ENOMSG:
         return None
     if ret < 0:
         raise error(-ret)
-    status = wire._status(_text(wire._link.name), None, vfs=True)
-    bond = _to_bond(wire._bond) if ffi.string(wire._link.kind) == b"bond" else None
-    return status, bond, status.vfs or ()
+    vfs = _vf_values(ffi.buffer(array, 8 * link.c.vf_count))
+    lacp = lib.pfs_lacp_status(link.c, ffi.NULL)
+    is_bond = ffi.string(link.c.kind) == b"bond"
+    return (
+        _status(_text(link.c.name), link.bytes, lacp, None, vfs),
+        _bond(bond.bytes[:]) if is_bond else None,
+        vfs,
+    )
 
 
 def encode_vf_set(ifindex: int, seq: int, vfs: Sequence[tuple[int, int]]) -> bytes:
@@ -474,203 +565,3 @@ def encode_vf_set(ifindex: int, seq: int, vfs: Sequence[tuple[int, int]]) -> byt
     if ret < 0:
         raise error(-ret)
     return bytes(ffi.buffer(buf, ret))
-
-
-class Timer:
-    """A descriptor that becomes readable at a time: timerfd_create(2)."""
-
-    __slots__ = ("_spec", "fd")
-
-    def __init__(self) -> None:
-        self._spec = ffi.new("struct itimerspec *")
-        self.fd: int = lib.timerfd_create(lib.CLOCK_MONOTONIC, lib.TFD_CLOEXEC | lib.TFD_NONBLOCK)
-        if self.fd < 0:
-            raise error(ffi.errno)
-
-    def set(self, seconds: float) -> None:
-        """Become readable in so many seconds; until then be not."""
-        nanoseconds = max(1, int(seconds * 1e9))
-        self._spec.it_value.tv_sec, self._spec.it_value.tv_nsec = divmod(nanoseconds, 10**9)
-        lib.timerfd_settime(self.fd, 0, self._spec, ffi.NULL)
-
-
-# ---- LACPDUs -----------------------------------------------------------------------------------
-
-
-def _to_end(end: Any) -> LacpduEnd:
-    return LacpduEnd(
-        system=ffi.buffer(end.system)[:].hex(":"),
-        system_priority=end.system_priority,
-        key=end.key,
-        port=end.port,
-        port_priority=end.port_priority,
-        state=_port_state(end.state),
-    )
-
-
-def _to_lacpdu(pdu: Any) -> Lacpdu:
-    return Lacpdu(
-        source=ffi.buffer(pdu.source)[:].hex(":"),
-        version=pdu.version,
-        actor=_to_end(pdu.actor),
-        partner=_to_end(pdu.partner),
-        collector_max_delay=pdu.collector_max_delay,
-        mark=pdu.mark,
-    )
-
-
-def _from_end(end: LacpduEnd) -> dict[str, Any]:
-    return {
-        "system": list(bytes.fromhex(end.system.replace(":", ""))),
-        "system_priority": end.system_priority,
-        "key": end.key,
-        "port": end.port,
-        "port_priority": end.port_priority,
-        "state": int(end.state),
-    }
-
-
-def decode_lacpdu(frame: bytes) -> Lacpdu | None:
-    """Read one frame, from its Ethernet header on.
-
-    Returns:
-        None where it is no LACPDU.
-
-    Raises:
-        MalformedError: it is one, but too short, or its ends are not where they belong.
-    """
-    pdu = ffi.new("struct pfs_lacpdu *")
-    ret = lib.pfs_lacpdu_decode(frame, len(frame), pdu)
-    if ret == -errno.ENOMSG:
-        return None
-    if ret < 0:
-        raise error(-ret)
-    return _to_lacpdu(pdu)
-
-
-def encode_lacpdu(lacpdu: Lacpdu) -> bytes:
-    """Write one frame, Ethernet header and all, to the multicast address of slow protocols."""
-    buf = ffi.new("char[]", lib.PFS_LACPDU_BYTES)
-    pdu = ffi.new(
-        "struct pfs_lacpdu *",
-        {
-            "source": list(bytes.fromhex(lacpdu.source.replace(":", ""))),
-            "version": lacpdu.version,
-            "actor": _from_end(lacpdu.actor),
-            "partner": _from_end(lacpdu.partner),
-            "collector_max_delay": lacpdu.collector_max_delay,
-            "mark": lacpdu.mark,
-        },
-    )
-    return bytes(ffi.buffer(buf, lib.pfs_lacpdu_encode(buf, len(buf), pdu)))
-
-
-class Passed(NamedTuple):
-    """A LACPDU that passed a port."""
-
-    at: float
-    """When, by ``time.monotonic()``: the kernel's stamp, however late it is read."""
-    sent: bool
-    """By our end. Marked: by another program; else by the kernel."""
-    lacpdu: Lacpdu
-
-
-class Port:
-    """One ``struct pfs_port``: the LACPDUs of one PF, and asking. One thread at a time.
-
-    Args:
-        ifindex: the PF's.
-        netns_fd: of a network namespace; -1: our own.
-        fd: instead of both, a descriptor as ``pfs_port_open_fd()`` takes it, which becomes the
-            port's.
-
-    Raises:
-        NotPermittedError: CAP_NET_RAW is missing.
-        LinkNotFoundError: there is no such interface.
-        Error: anything else.
-    """
-
-    __slots__ = ("__weakref__", "_ns", "_pdu", "_port")
-
-    def __init__(self, ifindex: int = 0, *, netns_fd: int = -1, fd: int | None = None) -> None:
-        self._port: Any = ffi.NULL
-        out = ffi.new("struct pfs_port **")
-        if fd is None:
-            ret = lib.pfs_port_open(out, ifindex, netns_fd)
-        else:
-            ret = lib.pfs_port_open_fd(out, fd)
-        if ret < 0:
-            raise error(-ret)
-        self._port = out[0]
-        self._pdu = ffi.new("struct pfs_lacpdu *")
-        self._ns = ffi.new("int64_t *")
-        close_in_child(self)
-
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return bool(self._port == ffi.NULL)
-
-    def close(self) -> None:
-        """Close the socket. May be called again."""
-        port, self._port = self._port, ffi.NULL
-        lib.pfs_port_close(port)
-
-    def __del__(self) -> None:
-        # Half-made objects have no port.
-        if hasattr(self, "_port"):
-            self.close()
-
-    def _context(self) -> Any:
-        if self._port == ffi.NULL:
-            msg = "the port is closed"
-            raise ValueError(msg)
-        return self._port
-
-    def fileno(self) -> int:
-        """The socket: readable when a LACPDU waits."""
-        fd: int = lib.pfs_port_fd(self._context())
-        return fd
-
-    def next(self) -> Passed | None:
-        """The next LACPDU that passed, or None.
-
-        Raises:
-            MalformedError: one could not be read.
-            Error: ENETDOWN, once, when the PF was set down; anything else.
-        """
-        port = self._context()
-        while True:
-            ret = lib.pfs_port_next(port, self._pdu, self._ns)
-            if ret != -errno.ENOMSG:
-                break
-        if ret == -errno.EAGAIN:
-            return None
-        if ret < 0:
-            raise error(-ret)
-        return Passed(self._ns[0] / 1e9, ret == lib.PFS_PORT_SENT, _to_lacpdu(self._pdu))
-
-    def send(self, what: Say) -> float | None:
-        """Send the kernel's last LACPDU once more.
-
-        Returns:
-            When; None where it cannot be now, since a LACPDU waits to be read, or it would be one
-            too many in a second.
-
-        Raises:
-            Error: ENODATA, there is none to send; ENODEV, the PF is gone; anything else.
-        """
-        ret = lib.pfs_port_send(self._context(), what, self._ns)
-        if ret in (-errno.EAGAIN, -errno.EBUSY):
-            return None
-        if ret < 0:
-            raise error(-ret)
-        return float(self._ns[0] / 1e9)
-
-    def free_at(self) -> float:
-        """When the limit lets the next one through; may be past."""
-        return float(lib.pfs_port_free_ns(self._context()) / 1e9)
-
-    def forget(self) -> None:
-        """Drop what the kernel sent and what was heard: the PF has changed its bond."""
-        lib.pfs_port_forget(self._context())

@@ -30,15 +30,16 @@ class Error(OSError):
     extack: str
     """What the kernel added in words (NETLINK_EXT_ACK); empty where it added nothing."""
 
-    def __init__(self, errno: int, interface: str | None = None, extack: str = "") -> None:
-        text = _CURES.get(errno) or os.strerror(errno)
-        if extack:
-            text += f" ({extack})"
-        super().__init__(errno, text, interface)
+    def __init__(
+        self, errno: int, interface: str | None = None, extack: str = "", cause: str = ""
+    ) -> None:
+        cause = cause or _CURES.get(errno) or os.strerror(errno)
+        super().__init__(errno, f"{cause} ({extack})" if extack else cause, interface)
         self.extack = extack
+        self._cause = cause
 
-    def __reduce__(self) -> tuple[type[Error], tuple[int | None, str | None, str]]:
-        return type(self), (self.errno, self.filename, self.extack)
+    def __reduce__(self) -> tuple[type[Error], tuple[int | None, str | None, str, str]]:
+        return type(self), (self.errno, self.filename, self.extack, self._cause)
 
 
 class LinkNotFoundError(Error):
@@ -80,6 +81,25 @@ _CLASSES: dict[int, type[Error]] = {
 }
 
 
-def error(errno: int, interface: str | None = None, extack: str = "") -> Error:
-    """The exception for an errno, of the class that fits it."""
-    return _CLASSES.get(errno, Error)(errno, interface, extack)
+def error(errno: int, interface: str | None = None, extack: str = "", *, cause: str = "") -> Error:
+    """The exception for an errno, of the class that fits it.
+
+    Args:
+        errno: positive.
+        interface: whom it concerns.
+        extack: the kernel's words.
+        cause: ours, where the errno means something else here than elsewhere.
+    """
+    return _CLASSES.get(errno, Error)(errno, interface, extack, cause)
+
+
+def driver_error(errno: int, interface: str | None = None, extack: str = "") -> Error:
+    """What a driver answered for one VF: the errno is in the driver's meaning, not in ours.
+
+    Its EPERM is no missing capability of this process, its ETIMEDOUT no silence of the kernel: a
+    plain Error, whatever the errno.
+    """
+    cause = os.strerror(errno)
+    if errno in _CLASSES or errno in _CURES:
+        cause += ": the driver's answer for this VF"
+    return Error(errno, interface, extack, cause)

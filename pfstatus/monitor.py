@@ -13,7 +13,9 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Self
 
-from pfstatus._wire import WATCH_MAX, Timer, absent, close_in_child
+from pfstatus._fork import close_in_child
+from pfstatus._timer import Timer
+from pfstatus._wire import WATCH_MAX, absent
 from pfstatus.errors import EventsLostError, LinkNotFoundError
 from pfstatus.session import Session, check_name
 from pfstatus.values import Cause, Change, LacpStatus, LinkStatus

@@ -61,7 +61,9 @@ class Session:
         tap: called as ``tap(direction, datagram)`` with each datagram as it passes, for captures
             and traces: requests before they are sent, answers and events once received; an
             event without bytes says that events were lost. It is called in the midst of
-            other methods and must neither use the session nor fork. What it raises is logged.
+            other methods and must neither use the session nor fork. What it raises is logged,
+            but for what ends a program (KeyboardInterrupt, SystemExit): that is raised by the
+            method, once the kernel has answered.
 
     Raises:
         NotPermittedError: the namespace may not be entered.
@@ -116,9 +118,9 @@ class Session:
     ) -> Self:
         """A session on descriptors that somebody else opened.
 
-        For a process that drops its privileges, or that was handed sockets of a namespace it
-        may not enter; and for tests, where the other end of a datagram socketpair plays the
-        kernel.
+        For a process that was handed sockets of a namespace it may not enter; and for tests,
+        where the other end of a SOCK_SEQPACKET socketpair plays the kernel. It lends no
+        privilege: to set, the kernel wants CAP_NET_ADMIN of who opened the socket and of us.
 
         Args:
             request_fd: a bound NETLINK_ROUTE socket. It becomes the session's.
@@ -127,7 +129,7 @@ class Session:
             tap: as for Session.
 
         Raises:
-            Error: one is no socket.
+            Error: one is no socket, or EINVAL: of another protocol, not bound, or both are one.
         """
         self = cls.__new__(cls)
         self._wire = Wire(fds=(request_fd, event_fd), timeout=timeout, tap=tap)
@@ -239,13 +241,11 @@ class Session:
         status = pf if isinstance(pf, LinkStatus) else self.get(pf, vfs=False)
         if status.ifindex is None:
             raise error(errno.ENODEV, status.name)
-        errors = self._wire.vf_set(status.ifindex, pairs, chunk)
-        if not any(errors):
+        errors = self._wire.vf_set(status, pairs, chunk)
+        if not errors:
             return tuple([VfResult(vf, state, None) for vf, state in pairs])
-        extack = self._wire.extack()
         return tuple(
-            VfResult(vf, state, error(code, status.name, extack) if code else None)
-            for (vf, state), code in zip(pairs, errors, strict=True)
+            VfResult(vf, state, failed) for (vf, state), failed in zip(pairs, errors, strict=True)
         )
 
     def may_set_vfs(self) -> bool:

@@ -285,6 +285,14 @@ class LinkStatus:
     vfs: tuple[Vf, ...] | None = None
     """The VFs, in the kernel's order. A list may be sparse: one whose driver could not answer
     is left out. None where they were not asked for."""
+    admin_up: bool | None = None
+    """``IFF_UP``: whether it is set up. None where absent."""
+    carrier: bool | None = None
+    """``IFF_LOWER_UP``: whether it is up and has a carrier. Tells of the cable where a driver
+    sets no operational state. None where absent."""
+    parent: str | None = None
+    """``IFLA_PARENT_DEV_NAME``: the device it belongs to, by its PCI address ("0000:3b:00.0")
+    where that is one. None where it has none, and before Linux 5.14."""
 
     def __str__(self) -> str:
         return f"{self.name}: LACP {self.lacp}"
@@ -318,6 +326,9 @@ class LinkStatus:
             "partner": _dict(self.partner),
             "num_vfs": self.num_vfs,
             "vfs": None if self.vfs is None else [vf.to_dict() for vf in self.vfs],
+            "admin_up": self.admin_up,
+            "carrier": self.carrier,
+            "parent": self.parent,
         }
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfstatus import Error, Lacpdu, LacpduEnd, LinkNotFoundError, MalformedError, PortState
-from pfstatus._wire import Port, decode_lacpdu, encode_lacpdu, lib
+from pfstatus._core import lib
+from pfstatus._port import Port, decode_lacpdu, encode_lacpdu
 from pfstatus.values import Say
 
 MULTICAST, OUTGOING = 2, 4  # sll_pkttype

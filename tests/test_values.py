@@ -57,6 +57,9 @@ PF = LinkStatus(
     partner=PortState(0x3F),
     num_vfs=1,
     vfs=(Vf(0, VfLinkState.AUTO),),
+    admin_up=True,
+    carrier=True,
+    parent="0000:3b:00.0",
 )
 NOWHERE = LinkStatus("ens5f0", ABSENT)
 OCTET_3F = {
@@ -263,6 +266,9 @@ def test_link_status_as_plain_values():
         "partner": OCTET_3F,
         "num_vfs": 1,
         "vfs": [{"vf": 0, "link_state": "auto"}],
+        "admin_up": True,
+        "carrier": True,
+        "parent": "0000:3b:00.0",
     }
 
 

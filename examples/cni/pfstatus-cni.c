@@ -483,7 +483,7 @@ static int ask_lacp(struct pfs *pfs, const struct pfs_link *link)
 
 static bool is_down(int lacp)
 {
-	return lacp >= PFS_LACP_EXPIRED && lacp <= PFS_LACP_NEGOTIATING;
+	return pfs_lacp_verdict(lacp) == PFS_DOWN;
 }
 
 /*
@@ -506,7 +506,7 @@ static int settle_on(struct call *call, struct pfs *pfs, const char *device,
 	struct pfs_link link = PFS_LINK_INIT;
 	struct pfs_vf setting = { 0, 0 };
 	const struct pfs_vf *vf = NULL;
-	int32_t result = 0;
+	struct pfs_vf_result result = { 0, 0, "" };
 	char pf[16];
 	bool ours;
 	int lacp;
@@ -545,7 +545,7 @@ static int settle_on(struct call *call, struct pfs *pfs, const char *device,
 	if (setting.link_state != vf->link_state) {
 		ret = pfs_vf_set(pfs, link.ifindex, &setting, 1, 0, &result);
 		if (ret)
-			return fail_kernel(call, pfs, ret < 0 ? ret : result, pf);
+			return fail_kernel(call, pfs, ret < 0 ? ret : result.error, pf);
 	}
 	if (setting.link_state != PFS_VF_DISABLE)
 		unlinkat(call->dir, device, 0);

@@ -68,7 +68,7 @@ NLMSGERR_ATTR_MSG = 1
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_OPERSTATE = 1, 3, 4, 10, 16
 IFLA_LINKINFO, IFLA_NUM_VF, IFLA_VFINFO_LIST, IFLA_EXT_MASK, IFLA_CARRIER = 18, 21, 22, 29, 33
-IFLA_PROP_LIST, IFLA_ALT_IFNAME = 52, 53
+IFLA_PROP_LIST, IFLA_ALT_IFNAME, IFLA_PARENT_DEV_NAME = 52, 53, 56
 RTEXT_FILTER_VF, RTEXT_FILTER_SKIP_STATS = 0x1, 0x8
 
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
@@ -175,6 +175,8 @@ class FakeLink:
         self.up = True
         """IFF_UP: ``ip link set ... up``. The kernel announces no VF change of a PF without."""
         self.operstate = OperState.UP
+        self.parent: str | None = None
+        """The device it belongs to, by its PCI address."""
         self.master: FakeLink | None = None
 
     def message(
@@ -203,6 +205,8 @@ class FakeLink:
         if self.altnames:
             names = [nla(IFLA_ALT_IFNAME, _string(name)) for name in self.altnames]
             attributes.append(nla(IFLA_PROP_LIST | NLA_F_NESTED, *names))
+        if self.parent:
+            attributes.append(nla(IFLA_PARENT_DEV_NAME, _string(self.parent)))
         body = ifinfomsg(self.ifindex, flags=said) + b"".join(attributes)
         return nlmsg(kind, body, flags=flags, seq=seq)
 

@@ -28,7 +28,7 @@ static struct nl_sock *nl;
 static int raw;
 static uint32_t ifindex;
 static struct pfs_vf vfs[VFS_MAX];
-static int32_t results[VFS_MAX];
+static struct pfs_vf_result results[VFS_MAX];
 static size_t n_vfs;
 static uint8_t request[PFS_TX_BYTES] __attribute__((aligned(8)));
 static uint8_t answer[PFS_RX_BYTES] __attribute__((aligned(8)));

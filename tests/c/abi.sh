@@ -14,7 +14,7 @@ command -v abidw >/dev/null && command -v abidiff >/dev/null || {
 [ "$(uname -m)" = x86_64 ] || { echo "SKIP: the baseline is x86_64's"; exit 77; }
 
 abidw --no-corpus-path --no-comp-dir-path --no-show-locs --headers-dir "$source/csrc" \
-    --drop-private-types --exported-interfaces-only "$build/libpfstatus.so.0" |
+    --drop-private-types --exported-interfaces-only "$build/libpfstatus.so" |
     sed "s|path='$source/|path='|" >"$tmp/now.abi"
 if [ "${3:-}" = record ]; then
     cp "$tmp/now.abi" "$baseline"

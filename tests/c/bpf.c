@@ -17,7 +17,7 @@ static bool load(const uint8_t *packet, size_t len, uint32_t at, uint32_t size, 
 
 uint32_t bpf_run(const struct sock_filter *insns, size_t n, const uint8_t *packet, size_t len)
 {
-	uint32_t a = 0, x = 0;
+	uint32_t a = 0, x = 0, memory[BPF_MEMWORDS] = { 0 };
 
 	for (size_t pc = 0; pc < n; pc++) {
 		const struct sock_filter *insn = &insns[pc];
@@ -37,6 +37,12 @@ uint32_t bpf_run(const struct sock_filter *insns, size_t n, const uint8_t *packe
 		case BPF_LD | BPF_ABS | BPF_B:
 			if (!load(packet, len, insn->k, 1, &a))
 				return 0;
+			break;
+		case BPF_LD | BPF_MEM:
+			a = memory[insn->k];
+			break;
+		case BPF_ST:
+			memory[insn->k] = a;
 			break;
 		case BPF_MISC | BPF_TAX:
 			x = a;

@@ -78,11 +78,12 @@ static const struct pf *find(struct fake_kernel *fake, const struct nlmsghdr *re
 {
 	const struct ifinfomsg *ifi = NLMSG_DATA(request);
 	const char *name = (const char *)(ifi + 1) + 8 + 4;
+	bool gone = fake->vanish_after && fake->sets >= (unsigned int)fake->vanish_after;
 
 	if (ifi->ifi_index == (int)fake->bond.ifindex)
 		return &fake->bond;
 	if (ifi->ifi_index)
-		return ifi->ifi_index == (int)fake->pf.ifindex ? &fake->pf : NULL;
+		return ifi->ifi_index == (int)fake->pf.ifindex && !gone ? &fake->pf : NULL;
 	return strcmp(name, fake->pf.name) ? NULL : &fake->pf;
 }
 
@@ -119,6 +120,12 @@ static void dump(struct fake_kernel *fake, const struct nlmsghdr *request)
 	if (fake->dumps++ < (unsigned int)fake->dump_interrupted)
 		flags |= NLM_F_DUMP_INTR;
 	put_strangers(fake, request);
+	if (fake->dump_busy) {
+		fake->dump_busy--;
+		put_error(fake, request, -EBUSY);
+		send_out(fake);
+		return;
+	}
 	if (fake->dump_refused) {
 		put_error(fake, request, fake->dump_error);
 		send_out(fake);
@@ -138,6 +145,10 @@ static void dump(struct fake_kernel *fake, const struct nlmsghdr *request)
 		message_begin(&fake->out, RTM_NEWLINK, flags, request->nlmsg_seq, 0);
 		message_ifinfo(&fake->out, AF_BRIDGE, i + 1, 0);
 		message_end(&fake->out);
+		if (fake->dump_cut_short && i == 9) {
+			fake->dump_cut_short--;
+			fake->out.len -= 4;
+		}
 		if (i % 8 == 7)
 			send_out(fake);
 	}

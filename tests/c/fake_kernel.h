@@ -37,6 +37,8 @@ struct fake_kernel {
 
 	/* Dumps. */
 	int dump_interrupted;		/* so many are marked NLM_F_DUMP_INTR */
+	int dump_cut_short;		/* in so many a frame is malformed before the end */
+	int dump_busy;			/* so many are refused, another one being under way */
 	int dump_error;			/* in NLMSG_DONE */
 	bool dump_refused;		/* NLMSG_ERROR instead */
 	bool dump_malformed;		/* one of the links is */

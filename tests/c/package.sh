@@ -55,14 +55,27 @@ fi
 claim "the header stands alone as C11 and as C++17"
 
 grep -o 'PFS_API[^;]*(' "$source/csrc/pfstatus.h" | grep -o 'pfs_[a-z_]*(' | tr -d '(' | sort >"$tmp/declared"
-nm -D --defined-only "$LD_LIBRARY_PATH/libpfstatus.so" | sed -n 's/.* T \(.*\)@@PFSTATUS_0$/\1/p' |
+nm -D --defined-only "$LD_LIBRARY_PATH/libpfstatus.so" | sed -n 's/.* T \(.*\)@@PFSTATUS_0\.1$/\1/p' |
     sort >"$tmp/exported"
 diff "$tmp/declared" "$tmp/exported" || die "the map and the header differ"
-[ "$(nm -D --defined-only "$LD_LIBRARY_PATH/libpfstatus.so" | grep -vc '@@PFSTATUS_0\| A ')" = 0 ] ||
+[ "$(nm -D --defined-only "$LD_LIBRARY_PATH/libpfstatus.so" | grep -vc '@@PFSTATUS_0\.1\| A ')" = 0 ] ||
     die "something else is exported"
 claim "the library exports what the header declares and nothing else"
-readelf -d "$LD_LIBRARY_PATH/libpfstatus.so" | grep -q 'SONAME.*libpfstatus\.so\.0\]' || die "soname"
-claim "its soname is libpfstatus.so.0"
+nm -g --defined-only "$LD_LIBRARY_PATH/libpfstatus.a" | sed -n 's/^[0-9a-f]* [^ ]* //p' | sort >"$tmp/archived"
+diff "$tmp/declared" "$tmp/archived" || die "the archive shows more or less than the header"
+claim "the archive shows what the header declares and nothing else"
+readelf -d "$LD_LIBRARY_PATH/libpfstatus.so" | grep -q 'SONAME.*libpfstatus\.so\.0\.1\]' || die "soname"
+claim "its soname is libpfstatus.so.0.1: a breaking minor release has another"
+
+cat >"$tmp/version.c" <<'C'
+#include <pfstatus.h>
+#include <stdio.h>
+int main(void) { return printf("%d.%d %s\n", PFS_VERSION_MAJOR, PFS_VERSION_MINOR, pfs_version()) < 0; }
+C
+$CC $strict "$tmp/version.c" -o "$tmp/version" $(pkg-config --cflags --libs pfstatus)
+says=$("$tmp/version")
+[ "${says#* }" = "$(pkg-config --modversion pfstatus)" ] || die "pfs_version() and pkg-config differ: $says"
+claim "library and pkg-config agree on the version"
 
 mkdir "$tmp/consumer"
 cat >"$tmp/consumer/CMakeLists.txt" <<CMAKE

@@ -136,7 +136,7 @@ static size_t maps(char *to, size_t size)
 }
 
 static struct pfs_vf vfs[PF_VFS];
-static int32_t results[PF_VFS];
+static struct pfs_vf_result results[PF_VFS];
 static struct pfs_link links[64];
 static struct message msg;
 

@@ -375,6 +375,26 @@ TEST(decode_never_reads_past_a_message_with_any_length_field_changed)
 	}
 }
 
+TEST(decode_reads_the_parent_device_and_leaves_out_one_that_does_not_fit)
+{
+	static const char *const parents[] = {
+		"", "0000:3b:00.0", "virtio0", "thirty-one-letters-are-the-most",
+		"thirty-two-letters-are-too-many-",
+	};
+
+	for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
+		start();
+		message_string(&msg, 56 /* IFLA_PARENT_DEV_NAME */, parents[i]);
+		CHECK_EQ(end(), RTM_NEWLINK);
+		CHECK_STR(link.parent, i == 4 ? "" : parents[i]);
+	}
+	for (int unterminated = 0; unterminated < 2; unterminated++) {
+		start();
+		message_put(&msg, 56, "0000", unterminated ? 4 : 0);
+		CHECK_EQ(end(), -EBADMSG);
+	}
+}
+
 TEST(decode_refuses_known_attributes_that_are_too_short)
 {
 	static const struct {

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/rtnetlink.h>
 #include <netlink/errno.h>
 #include <netlink/socket.h>
 #include <poll.h>
@@ -69,6 +70,8 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 	return __real_setsockopt(fd, level, name, value, len);
 }
 
+static struct fake_kernel fake;
+
 static void fail(enum call call, int after, int error)
 {
 	fault.call = call;
@@ -120,6 +123,7 @@ TEST(open_in_a_namespace_says_that_there_is_no_thread)
 	struct pfs_options options = PFS_OPTIONS_INIT;
 	struct pfs *pfs = NULL;
 
+	options.flags = PFS_OPEN_NETNS;
 	options.netns_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	fail(THREAD, 0, EAGAIN);
 	CHECK_EQ(pfs_open(&pfs, &options), -EAGAIN);
@@ -149,22 +153,40 @@ TEST(open_without_privileges_takes_the_event_buffer_it_gets)
 	pfs_close(pfs);
 }
 
+TEST(watch_hears_all_links_where_the_kernel_has_no_room_for_the_filter)
+{
+	static const uint32_t indexes[] = { 1 };
+	static struct message msg;
+	struct pf pf;
+	struct pfs *pfs;
+
+	fake_kernel_init(&fake, 0);
+	pfs = fake_kernel_open(&fake, 20000);
+	CHECK_EQ(pfs_watch(pfs, indexes, 1, NULL, 0), 0);
+	fail(ATTACH, 0, ENOMEM);
+	CHECK_EQ(pfs_watch(pfs, indexes, 1, NULL, 0), 0);
+	pf_init(&pf, 0);
+	message_clear(&msg);
+	message_pf(&msg, RTM_NEWLINK, 0, &pf, false);
+	fake_kernel_event(&fake, msg.buf, msg.len);
+	CHECK_EQ(pfs_event_next(pfs, NULL), RTM_NEWLINK);
+	fake_kernel_close(&fake, pfs);
+}
+
 TEST(watch_says_that_the_kernel_refused_the_filter)
 {
 	static const uint32_t indexes[] = { 1 };
 	struct pfs *pfs;
 
 	CHECK_EQ(pfs_open(&pfs, NULL), 0);
-	fail(ATTACH, 0, ENOMEM);
-	CHECK_EQ(pfs_watch(pfs, indexes, 1, NULL, 0), -ENOMEM);
+	fail(ATTACH, 0, EPERM);
+	CHECK_EQ(pfs_watch(pfs, indexes, 1, NULL, 0), -EPERM);
 	fail(DETACH, 0, EPERM);
 	CHECK_EQ(pfs_watch(pfs, NULL, 0, NULL, 0), -EPERM);
 	fail(DETACH, 0, ENOENT);
 	CHECK_EQ(pfs_watch(pfs, NULL, 0, NULL, 0), 0);
 	pfs_close(pfs);
 }
-
-static struct fake_kernel fake;
 
 TEST(signals_interrupt_nothing_and_errors_of_the_socket_are_passed_on)
 {
@@ -201,5 +223,34 @@ TEST(events_that_were_lost_are_said_to_be)
 	fail(RECV, 0, ENOBUFS);
 	CHECK_EQ(pfs_event_next(pfs, NULL), -ENOBUFS);
 	CHECK_EQ(pfs_event_next(pfs, NULL), -EAGAIN);
+	fake_kernel_close(&fake, pfs);
+}
+
+/* The kernel queues nothing new before what waits is taken, and what waits is older. */
+TEST(after_lost_events_no_older_one_is_told)
+{
+	static struct message msg;
+	struct pfs_link link = PFS_LINK_INIT;
+	struct pfs *pfs;
+
+	fake_kernel_init(&fake, 1);
+	pfs = fake_kernel_open(&fake, 20000);
+	for (uint32_t ifindex = 1; ifindex <= 4; ifindex++) {
+		fake.pf.ifindex = ifindex;
+		message_clear(&msg);
+		/* Two in a datagram: what is left of one is old, too. */
+		message_pf(&msg, RTM_NEWLINK, 0, &fake.pf, false);
+		message_pf(&msg, RTM_NEWLINK, 0, &fake.pf, false);
+		fake_kernel_event(&fake, msg.buf, msg.len);
+	}
+	fail(RECV, 1, ENOBUFS);
+	for (int i = 0; i < 2; i++) {
+		CHECK_EQ(pfs_event_next(pfs, &link), RTM_NEWLINK);
+		CHECK_EQ(link.ifindex, 1);
+	}
+	CHECK_EQ(pfs_event_next(pfs, &link), -ENOBUFS);
+	CHECK_EQ(pfs_event_next(pfs, &link), -EAGAIN);
+	fake_kernel_event(&fake, msg.buf, msg.len);
+	CHECK_EQ(pfs_event_next(pfs, &link), RTM_NEWLINK);
 	fake_kernel_close(&fake, pfs);
 }

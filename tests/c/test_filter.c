@@ -194,6 +194,25 @@ TEST(filter_never_drops_what_the_decoder_would_report)
 	CHECK(wanted > 10000 && dropped > 10000);
 }
 
+/* Each such load is a dozen instructions to the kernel, which has room for 20 KiB. */
+TEST(filter_reads_each_word_of_a_message_once_however_many_names_there_are)
+{
+	struct sock_filter insns[PFS_FILTER_MAX];
+	const char *many[PFS_WATCH_MAX];
+
+	for (size_t n = 1; n <= PFS_WATCH_MAX; n++) {
+		size_t loads = 0;
+		int len;
+
+		many[n - 1] = "fifteen-letters";
+		len = pfs_filter_build(insns, PFS_FILTER_MAX, NULL, 0, many, n);
+		CHECK(len > 0);
+		for (int i = 0; i < len; i++)
+			loads += BPF_CLASS(insns[i].code) == BPF_LD && BPF_MODE(insns[i].code) == BPF_ABS;
+		CHECK_EQ(loads, 9);
+	}
+}
+
 TEST(filter_takes_its_maximum_of_watches_and_refuses_bad_names)
 {
 	struct sock_filter insns[PFS_FILTER_MAX];

@@ -4,6 +4,7 @@
 #include "harness.h"
 #include "pfstatus.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -179,6 +180,37 @@ TEST(lacp_rule_reads_a_kind_that_is_not_terminated)
 
 	memset(link.slave_kind, 'b', sizeof(link.slave_kind));
 	CHECK_EQ(pfs_lacp_status(&link, NULL), PFS_LACP_NOT_A_BOND);
+}
+
+TEST(lacp_verdict_is_given_once_and_what_is_no_reason_is_unknown)
+{
+	for (int lacp = -300; lacp < 300; lacp++) {
+		int want = lacp == PFS_LACP_UP ? PFS_UP : PFS_UNKNOWN;
+
+		if (lacp == PFS_LACP_EXPIRED || lacp == PFS_LACP_DEFAULTED ||
+		    lacp == PFS_LACP_NEGOTIATING)
+			want = PFS_DOWN;
+		CHECK_EQ(pfs_lacp_verdict(lacp), want);
+	}
+}
+
+/* What lies behind the size that a caller gave is not his. */
+TEST(lacp_rule_reads_no_more_than_a_caller_knows)
+{
+	struct pfs_link link = port(0x3f, 0x3f);
+	struct pfs_bond bond = bond_of_mode(4);
+
+	for (uint32_t size = 0; size < sizeof(link) + 8; size++) {
+		link.size = size;
+		CHECK_EQ(pfs_lacp_status(&link, &bond),
+			 size < sizeof(link) || size % 4 ? -EINVAL : PFS_LACP_UP);
+	}
+	link.size = sizeof(link);
+	for (uint32_t size = 0; size < sizeof(bond) + 8; size++) {
+		bond.size = size;
+		CHECK_EQ(pfs_lacp_status(&link, &bond),
+			 size < sizeof(bond) || size % 4 ? -EINVAL : PFS_LACP_UP);
+	}
 }
 
 TEST(lacp_words_exist_for_each_status_and_only_for_those)

@@ -19,7 +19,7 @@
 static struct fake_kernel fake;
 static struct message msg;
 static struct pfs_vf vfs[PF_VFS], todo[PF_VFS];
-static int32_t results[PF_VFS];
+static struct pfs_vf_result results[PF_VFS];
 static struct pfs_link got;
 
 static struct pfs_link fresh(void)
@@ -162,6 +162,25 @@ TEST(every_question_ends_after_its_timeout)
 	fake_kernel_close(&fake, pfs);
 }
 
+TEST(a_peer_that_does_not_read_costs_no_more_than_the_timeout)
+{
+	struct pfs_options options = PFS_OPTIONS_INIT;
+	const int bytes = 1;
+	int64_t began = now_ms();
+	struct pfs *pfs;
+	int fds[2];
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	options.timeout_ms = 10;
+	CHECK_EQ(pfs_open_fds(&pfs, fds[0], -1, &options), 0);
+	for (int i = 0; i < 50; i++)
+		CHECK_EQ(pfs_link_get(pfs, 7, NULL, NULL, NULL, 0), -ETIMEDOUT);
+	CHECK(now_ms() - began < LONG_MS);
+	pfs_close(pfs);
+	close(fds[1]);
+}
+
 /* A timeout of more milliseconds than poll() can count must not become none, or forever. */
 TEST(a_timeout_of_49_days_is_waited_for)
 {
@@ -219,6 +238,7 @@ TEST(bond_get_reads_a_bond_and_refuses_other_links)
 	CHECK_EQ(pfs_bond_get(pfs, 0, &bond), -EINVAL);
 	bond.size = 1;
 	CHECK_EQ(pfs_bond_get(pfs, 20, &bond), -EINVAL);
+	bond.size = sizeof(bond);
 	CHECK_EQ(pfs_bond_get(pfs, 21, &bond), -ENODEV);
 	fake_kernel_close(&fake, pfs);
 }
@@ -286,6 +306,100 @@ TEST(link_dump_asks_again_while_the_links_change_but_not_for_ever)
 	}
 }
 
+TEST(link_dump_that_ended_early_leaves_the_next_one_alone)
+{
+	struct pfs *pfs;
+
+	fake_kernel_init(&fake, 1);
+	fake.links = 50;
+	fake.dump_cut_short = 1;
+	pfs = fake_kernel_open(&fake, LONG_MS);
+	CHECK_EQ(pfs_link_dump(pfs, NULL, 0), -EBADMSG);
+	for (int i = 0; i < 5; i++)
+		CHECK_EQ(pfs_link_dump(pfs, NULL, 0), 50);
+	got = fresh();
+	CHECK_EQ(pfs_link_get(pfs, 7, NULL, &got, NULL, 0), 0);
+	fake_kernel_close(&fake, pfs);
+}
+
+TEST(link_dump_asks_again_where_another_is_under_way_but_not_for_ever)
+{
+	for (int busy = 0; busy < 7; busy++) {
+		struct pfs *pfs;
+
+		fake_kernel_init(&fake, 1);
+		fake.dump_busy = busy;
+		pfs = fake_kernel_open(&fake, LONG_MS);
+		CHECK_EQ(pfs_link_dump(pfs, NULL, 0), busy < 5 ? 2 : -EBUSY);
+		fake_kernel_close(&fake, pfs);
+	}
+}
+
+TEST(pf_get_gives_a_pf_with_its_bond_and_judges_it)
+{
+	static const struct pfs_bond no_bond = PFS_BOND_INIT;
+	static const struct pfs_link no_link = PFS_LINK_INIT;
+	struct pfs_bond bond = PFS_BOND_INIT;
+	struct pfs *pfs;
+
+	fake_kernel_init(&fake, 3);
+	pfs = fake_kernel_open(&fake, LONG_MS);
+	got = fresh();
+	CHECK_EQ(pfs_pf_get(pfs, 0, "ens5f0", &got, &bond, vfs, PF_VFS), PFS_LACP_UP);
+	CHECK_EQ(got.vf_count, 3);
+	CHECK_STR(got.name, "ens5f0");
+	CHECK_STR(bond.name, "bond0");
+	CHECK_EQ(bond.mode, 4);
+	CHECK_EQ(pfs_pf_get(pfs, 0, "nobody", &got, &bond, NULL, 0), PFS_LACP_ABSENT);
+	CHECK(!memcmp(&got, &no_link, sizeof(got)));
+	CHECK(!memcmp(&bond, &no_bond, sizeof(bond)));
+	CHECK_EQ(pfs_pf_get(pfs, 0, NULL, &got, &bond, NULL, 0), -EINVAL);
+	got.size = 0;
+	CHECK_EQ(pfs_pf_get(pfs, 7, NULL, &got, &bond, NULL, 0), -EINVAL);
+	got.size = sizeof(got);
+	bond.size = 0;
+	CHECK_EQ(pfs_pf_get(pfs, 7, NULL, &got, &bond, NULL, 0), -EINVAL);
+	fake_kernel_close(&fake, pfs);
+}
+
+TEST(pf_get_of_a_bond_that_went_or_is_another_link_by_now_goes_by_the_port)
+{
+	for (int which = 0; which < 4; which++) {
+		static const int want[] = { PFS_LACP_UP, PFS_LACP_UP, PFS_LACP_WRONG_MODE, -EIO };
+		struct pfs_bond bond = PFS_BOND_INIT;
+		struct pfs *pfs;
+
+		fake_kernel_init(&fake, 0);
+		if (which == 0)
+			fake.bond.ifindex = 21;
+		else if (which == 1)
+			fake.bond.kind = "vrf";
+		else if (which == 2)
+			fake.bond.mode = 1;
+		fake.get_error = which == 3 ? -EIO : 0;
+		fake.get_errors_after = 1;
+		pfs = fake_kernel_open(&fake, LONG_MS);
+		got = fresh();
+		CHECK_EQ(pfs_pf_get(pfs, 7, NULL, &got, &bond, NULL, 0), want[which]);
+		CHECK_EQ(bond.known != 0, which == 2);
+		CHECK_EQ(got.ifindex, which == 3 ? 0 : 7);
+		fake_kernel_close(&fake, pfs);
+	}
+}
+
+TEST(pf_get_passes_on_what_link_get_says)
+{
+	struct pfs_bond bond = PFS_BOND_INIT;
+	struct pfs *pfs;
+
+	fake_kernel_init(&fake, 0);
+	fake.get_error = -EMSGSIZE;
+	pfs = fake_kernel_open(&fake, LONG_MS);
+	got = fresh();
+	CHECK_EQ(pfs_pf_get(pfs, 7, NULL, &got, &bond, NULL, 0), -EMSGSIZE);
+	fake_kernel_close(&fake, pfs);
+}
+
 TEST(link_dump_tells_how_it_ended)
 {
 	for (int which = 0; which < 3; which++) {
@@ -324,8 +438,8 @@ static void check_results(size_t n)
 		bool holds = fake.pf.link_state[vf] == todo[i].link_state;
 
 		if (!fake.vf_ignored[vf])
-			CHECK_EQ(results[i] == 0, holds);
-		CHECK(results[i] <= 0);
+			CHECK_EQ(results[i].error == 0, holds);
+		CHECK(results[i].error <= 0);
 	}
 }
 
@@ -365,8 +479,15 @@ TEST(vf_set_refuses_what_cannot_be_meant_before_it_sends_anything)
 
 	fake_kernel_init(&fake, 3);
 	pfs = fake_kernel_open(&fake, LONG_MS);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		memset(results, 0xee, sizeof(results));
 		CHECK_EQ(pfs_vf_set(pfs, 7, rows[i].vfs, 3, 0, results), -EINVAL);
+		for (int k = 0; k < 3; k++) {
+			CHECK_EQ(results[k].error, -ECANCELED);
+			CHECK_EQ(results[k].scope, PFS_SCOPE_PF);
+			CHECK_STR(results[k].extack, "");
+		}
+	}
 	CHECK_EQ(pfs_vf_set(pfs, 0, todo, 1, 0, results), -EINVAL);
 	CHECK_EQ(pfs_vf_set(pfs, 7, NULL, 1, 0, results), -EINVAL);
 	CHECK_EQ(pfs_vf_set(pfs, 7, todo, 1, 0, NULL), -EINVAL);
@@ -378,7 +499,7 @@ TEST(vf_set_refuses_what_cannot_be_meant_before_it_sends_anything)
 TEST(vf_set_takes_more_vfs_than_one_message_holds)
 {
 	static struct pfs_vf many[65536];
-	static int32_t said[65536];
+	static struct pfs_vf_result said[65536];
 	struct pfs *pfs;
 
 	fake_kernel_init(&fake, 0);
@@ -390,15 +511,16 @@ TEST(vf_set_takes_more_vfs_than_one_message_holds)
 	CHECK_EQ(pfs_vf_set(pfs, 7, many, 65536, 0, said), 65536);
 	fake_kernel_close(&fake, pfs);
 	CHECK_EQ(fake.largest_set, 4094);
-	CHECK_EQ(said[0], -EINVAL);
-	CHECK_EQ(said[1], -EINVAL);
-	CHECK_EQ(said[2], -ENODEV);
-	CHECK_EQ(said[65535], -ECANCELED);
+	CHECK_EQ(said[0].error, -EINVAL);
+	CHECK_EQ(said[1].error, -EINVAL);
+	CHECK_EQ(said[2].error, -ENODEV);
+	CHECK_EQ(said[65535].error, -ECANCELED);
 }
 
 TEST(vf_set_tells_which_vfs_failed_and_why)
 {
-	static const int errors[] = { -EBUSY, -EAGAIN, -EOPNOTSUPP, -EINVAL, -EIO, -ETIMEDOUT };
+	static const int errors[] = { -EBUSY, -EAGAIN, -EOPNOTSUPP, -EINVAL, -EIO, -ETIMEDOUT,
+				      -EPERM, -ENODEV, -EPIPE };
 	static const size_t chunks[] = { 0, 1, 10, 33 };
 
 	for (size_t e = 0; e < sizeof(errors) / sizeof(errors[0]); e++) {
@@ -422,8 +544,11 @@ TEST(vf_set_tells_which_vfs_failed_and_why)
 			CHECK_STR(pfs_extack(pfs), "not this one");
 			fake_kernel_close(&fake, pfs);
 			check_results(100);
-			for (uint32_t vf = 0; vf < 100; vf++)
-				CHECK_EQ(results[vf], vf % 17 == 3 ? errors[e] : 0);
+			for (uint32_t vf = 0; vf < 100; vf++) {
+				CHECK_EQ(results[vf].error, vf % 17 == 3 ? errors[e] : 0);
+				CHECK_EQ(results[vf].scope, PFS_SCOPE_VF);
+				CHECK_STR(results[vf].extack, vf % 17 == 3 ? "not this one" : "");
+			}
 		}
 	}
 }
@@ -457,7 +582,7 @@ TEST(vf_set_of_a_driver_without_a_setter_fails_for_each)
 	CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(40, PFS_VF_DISABLE), 0, results), 40);
 	fake_kernel_close(&fake, pfs);
 	for (size_t i = 0; i < 40; i++)
-		CHECK_EQ(results[i], -EOPNOTSUPP);
+		CHECK_EQ(results[i].error, -EOPNOTSUPP);
 }
 
 TEST(vf_set_that_is_not_permitted_tries_nothing_else)
@@ -470,9 +595,12 @@ TEST(vf_set_that_is_not_permitted_tries_nothing_else)
 	CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(40, PFS_VF_DISABLE), 10, results), 40);
 	CHECK_EQ(pfs_vf_set_permitted(pfs), -EPERM);
 	fake_kernel_close(&fake, pfs);
-	for (size_t i = 0; i < 40; i++)
-		CHECK_EQ(results[i], i < 10 ? -EPERM : -ECANCELED);
-	CHECK_EQ(fake.datagrams, 2);
+	for (size_t i = 0; i < 40; i++) {
+		CHECK_EQ(results[i].error, i < 10 ? -EPERM : -ECANCELED);
+		CHECK_EQ(results[i].scope, PFS_SCOPE_PF);
+	}
+	/* The setting, and twice whether that is permitted. */
+	CHECK_EQ(fake.datagrams, 3);
 	CHECK_EQ(fake.driver_calls, 0);
 }
 
@@ -490,17 +618,18 @@ TEST(vf_set_of_a_pf_that_vanishes_between_two_messages)
 		pfs = fake_kernel_open(&fake, LONG_MS);
 		failed = pfs_vf_set(pfs, 7, todo, all_to(100, PFS_VF_DISABLE), 50, results);
 		fake_kernel_close(&fake, pfs);
-		check_results(100);
 		for (size_t i = 0; i < 100; i++) {
-			CHECK(results[i] == 0 || results[i] == -EBUSY || results[i] == -ENODEV ||
-			      results[i] == -ECANCELED);
+			if (!results[i].error)
+				CHECK_EQ(fake.pf.link_state[i], PFS_VF_DISABLE);
+			CHECK(results[i].error == 0 || results[i].error == -EBUSY || results[i].error == -ENODEV ||
+			      results[i].error == -ECANCELED);
 			/* Never tried, and nothing is tried after that. */
-			canceled += results[i] == -ECANCELED;
-			CHECK(!canceled || results[i] == -ECANCELED);
+			canceled += results[i].error == -ECANCELED;
+			CHECK(!canceled || results[i].error == -ECANCELED);
 		}
 		CHECK(failed >= 1);
 		if (after == 1)
-			CHECK_EQ(canceled, 100 - 34);
+			CHECK_EQ(canceled, 100 - 50);
 	}
 }
 
@@ -516,7 +645,7 @@ TEST(vf_set_of_a_pf_that_vanishes_before_it_is_read_again)
 	CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(30, PFS_VF_DISABLE), 20, results), 30);
 	fake_kernel_close(&fake, pfs);
 	for (size_t i = 0; i < 30; i++)
-		CHECK_EQ(results[i], i < 20 ? -ENODEV : -ECANCELED);
+		CHECK_EQ(results[i].error, i < 20 ? -ENODEV : -ECANCELED);
 }
 
 TEST(vf_set_goes_on_one_by_one_where_the_vfs_cannot_be_read)
@@ -533,7 +662,7 @@ TEST(vf_set_goes_on_one_by_one_where_the_vfs_cannot_be_read)
 		CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(30, PFS_VF_DISABLE), 0, results), 1);
 		fake_kernel_close(&fake, pfs);
 		check_results(30);
-		CHECK_EQ(results[5], -EBUSY);
+		CHECK_EQ(results[5].error, -EBUSY);
 	}
 }
 
@@ -541,19 +670,25 @@ TEST(vf_set_reads_back_where_an_ack_was_lost)
 {
 	for (int lost = 1; lost < 8; lost++) {
 		struct pfs *pfs;
+		int64_t began;
 		int failed;
 
 		fake_kernel_init(&fake, 60);
 		fake.vf_error[30] = -EBUSY;
-		fake.vf_error_times[30] = lost > 3 ? VF_ALWAYS : 1;
+		fake.vf_error_times[30] = 1;
 		fake.drop_acks = lost;
 		pfs = fake_kernel_open(&fake, SOON_MS);
+		began = now_ms();
 		failed = pfs_vf_set(pfs, 7, todo, all_to(60, PFS_VF_DISABLE), 0, results);
+		CHECK(now_ms() - began < 10 * SOON_MS);
 		fake_kernel_close(&fake, pfs);
-		/* The first was for all, and is made good; the others were for one each. */
-		CHECK_EQ(failed, lost - 1 ? lost - 1 : 0);
-		for (size_t i = 0; i < 60; i++)
-			CHECK(results[i] == 0 || results[i] == -ETIMEDOUT);
+		/* The first was for all, and is made good; where a second is missing it ends. */
+		CHECK_EQ(failed, lost > 1 ? 30 : 0);
+		for (size_t i = 0; i < 60; i++) {
+			CHECK_EQ(results[i].error, lost == 1 || i < 30 ? 0 :
+						   i == 30 ? -ETIMEDOUT : -ECANCELED);
+			CHECK(!results[i].error || results[i].scope == PFS_SCOPE_PF);
+		}
 	}
 }
 
@@ -588,7 +723,7 @@ TEST(vf_set_tells_of_acks_that_cannot_be_read)
 	/* Applied and read back all the same. */
 	CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(3, PFS_VF_ENABLE), 0, results), 0);
 	CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(1, PFS_VF_ENABLE), 0, results), 1);
-	CHECK_EQ(results[0], -EBADMSG);
+	CHECK_EQ(results[0].error, -EBADMSG);
 	fake_kernel_close(&fake, pfs);
 }
 
@@ -601,9 +736,12 @@ TEST(vf_set_ends_where_sending_fails)
 	shutdown(fake.request_fd, SHUT_RDWR);
 	CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(30, PFS_VF_DISABLE), 0, results), 30);
 	for (size_t i = 0; i < 30; i++)
-		CHECK_EQ(results[i], -EPIPE);
-	/* Of one VF at a time: each is tried. */
+		CHECK_EQ(results[i].error, -EPIPE);
 	CHECK_EQ(pfs_vf_set(pfs, 7, todo, all_to(30, PFS_VF_DISABLE), 1, results), 30);
+	for (size_t i = 0; i < 30; i++) {
+		CHECK_EQ(results[i].error, i ? -ECANCELED : -EPIPE);
+		CHECK_EQ(results[i].scope, PFS_SCOPE_PF);
+	}
 	fake_kernel_close(&fake, pfs);
 }
 
@@ -636,8 +774,6 @@ TEST(vf_set_results_agree_with_the_kernel_for_random_failures)
 			if (test_random() % 8 == 0) {
 				fake.vf_error[vf] = -(int)(1 + test_random() % 3 * 15);
 				fake.vf_error_times[vf] = (uint32_t)(test_random() % 3);
-				if (fake.vf_error[vf] == -EPERM)
-					fake.vf_error_times[vf] = 0;
 			}
 		}
 		all_to(n, PFS_VF_DISABLE);
@@ -653,12 +789,12 @@ TEST(vf_set_results_agree_with_the_kernel_for_random_failures)
 		failed = pfs_vf_set(pfs, 7, todo, n, test_random() % 70, results);
 		fake_kernel_close(&fake, pfs);
 		for (uint32_t i = 0; i < n; i++) {
-			counted += results[i] != 0;
+			counted += results[i].error != 0;
 			/* A failure may concern a VF that was as wanted already. */
-			if (!results[i])
+			if (!results[i].error)
 				CHECK_EQ(fake.pf.link_state[todo[i].vf], todo[i].link_state);
 			else
-				CHECK_EQ(results[i], fake.vf_error[todo[i].vf]);
+				CHECK_EQ(results[i].error, fake.vf_error[todo[i].vf]);
 		}
 		CHECK_EQ(failed, counted);
 	}
@@ -836,6 +972,8 @@ TEST(open_fds_refuses_what_cannot_work_and_leaves_it_to_the_caller)
 	struct pfs_options options = PFS_OPTIONS_INIT;
 	struct pfs *pfs;
 	int fds[2], unbound = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	int generic = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+	const struct sockaddr_nl any = { .nl_family = AF_NETLINK };
 	int none[2];
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
@@ -846,12 +984,26 @@ TEST(open_fds_refuses_what_cannot_work_and_leaves_it_to_the_caller)
 	CHECK_EQ(pfs_open_fds(&pfs, none[0], -1, NULL), -ENOTSOCK);
 	CHECK_EQ(pfs_open_fds(&pfs, fds[0], none[0], NULL), -ENOTSOCK);
 	CHECK_EQ(pfs_open_fds(&pfs, unbound, -1, NULL), -EINVAL);
+	if (generic >= 0) {
+		CHECK_EQ(bind(generic, (struct sockaddr *)&any, sizeof(any)), 0);
+		CHECK_EQ(pfs_open_fds(&pfs, generic, -1, NULL), -EINVAL);
+		close(generic);
+	}
 	options.size = 8;
 	CHECK_EQ(pfs_open_fds(&pfs, fds[0], -1, &options), -EINVAL);
 	CHECK_EQ(pfs_open(&pfs, &options), -EINVAL);
 	options = (struct pfs_options)PFS_OPTIONS_INIT;
 	options.flags = 1u << 31;
-	CHECK_EQ(pfs_open_fds(&pfs, fds[0], -1, &options), -EINVAL);
+	CHECK_EQ(pfs_open_fds(&pfs, fds[0], -1, &options), -E2BIG);
+	options.flags = PFS_OPEN_NO_EVENTS;
+	CHECK_EQ(pfs_open_fds(&pfs, fds[0], fds[1], &options), -EINVAL);
+	/* A namespace takes its flag, and the flag a namespace. */
+	options.flags = 0;
+	options.netns_fd = fds[1];
+	CHECK_EQ(pfs_open(&pfs, &options), -EINVAL);
+	options.flags = PFS_OPEN_NETNS;
+	options.netns_fd = -1;
+	CHECK_EQ(pfs_open(&pfs, &options), -EINVAL);
 	/* A newer caller is welcome as long as it wants nothing new. */
 	newer.options.size = sizeof(newer);
 	newer.later = 1;
@@ -866,6 +1018,31 @@ TEST(open_fds_refuses_what_cannot_work_and_leaves_it_to_the_caller)
 	/* The first belonged to the context; the rest is still ours. */
 	CHECK(close(fds[0]) < 0);
 	CHECK_EQ(close(fds[1]) | close(none[0]) | close(none[1]) | close(unbound), 0);
+}
+
+/* As many do who know no initialiser: descriptor 0 is somebody's standard input. */
+TEST(options_of_zeros_are_the_defaults)
+{
+	struct pfs_options options;
+	struct pfs *pfs;
+
+	memset(&options, 0, sizeof(options));
+	CHECK_EQ(pfs_open(&pfs, &options), -EINVAL);
+	options.size = sizeof(options);
+	CHECK_EQ(pfs_open(&pfs, &options), 0);
+	pfs_close(pfs);
+}
+
+TEST(a_datagram_pair_that_was_closed_says_so_when_something_is_sent)
+{
+	struct pfs *pfs;
+	int fds[2];
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
+	CHECK_EQ(pfs_open_fds(&pfs, fds[0], -1, NULL), 0);
+	close(fds[1]);
+	CHECK_EQ(pfs_link_get(pfs, 7, NULL, NULL, NULL, 0), -EPIPE);
+	pfs_close(pfs);
 }
 
 TEST(watch_refuses_more_than_its_maximum)

@@ -29,7 +29,7 @@ static void *against_the_fake(void *arg)
 		struct pfs_link link = PFS_LINK_INIT;
 		struct pfs_bond bond = PFS_BOND_INIT;
 		struct pfs_vf vfs[16];
-		int32_t results[16];
+		struct pfs_vf_result results[16];
 
 		worker->failed += pfs_link_get(pfs, 0, "ens5f0", &link, vfs, 16) != 0;
 		worker->failed += pfs_bond_get(pfs, link.master_ifindex, &bond) != 0;
