@@ -42,6 +42,12 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "operator.render": 2,
     "operator.decide": 3,
     "operator.changes": 4,
+    "operator.lease": 1,
+    "operator.cluster": 2,
+    "operator.watch": 2,
+    "operator.loop": 5,
+    "operator.serving": 0,
+    "operator.__main__": 6,
 }
 """By room: a module, or a package whose files are one."""
 
