@@ -1,0 +1,286 @@
+"""Every file of examples/kubernetes is what its kind's schema says; rules do what they promise."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import kubernetes_validate
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from manifests import (
+    EXAMPLES,
+    KUBERNETES,
+    check,
+    documents,
+    evaluate,
+    faults_of_monitor,
+    kubectl,
+    read,
+    rendered,
+    schema,
+)
+from objects import NAMESPACE, NOW, SETTINGS, monitor
+from test_decide import clusters
+
+from pfstatus.operator.conflict import shared_pfs
+from pfstatus.operator.decide import decide
+from pfstatus.operator.resource import Monitor
+
+FILES = sorted(
+    str(path.relative_to(EXAMPLES))
+    for path in EXAMPLES.rglob("*.yaml")
+    if path.parts[-2] != "metadata"  # of a bundle: annotations, no object
+)
+NEEDS_KUBECTL = pytest.mark.skipif(kubectl() is None, reason="needs kubectl, for its kustomize")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_each_object_is_what_its_kind_says(file):
+    found = read(file)
+    assert found
+    for document in found:
+        check(document)
+
+
+@NEEDS_KUBECTL
+@pytest.mark.parametrize("overlay", ["kubernetes", "openshift"])
+def test_overlays_render_to_valid_objects(overlay):
+    found = documents(rendered(f"overlays/{overlay}"))
+    for document in found:
+        check(document)
+    names = [(document["kind"], document["metadata"]["name"]) for document in found]
+    assert len(names) == len(set(names))
+    for document in found:
+        if document["kind"] in {"Deployment", "ServiceAccount", "Role", "RoleBinding"}:
+            assert document["metadata"]["namespace"] == NAMESPACE
+
+
+@NEEDS_KUBECTL
+def test_the_single_file_is_what_plain_kubernetes_gets():
+    """`kubectl kustomize examples/kubernetes/overlays/kubernetes` writes it anew."""
+    written = (EXAMPLES / "install.yaml").read_text()
+    assert documents(written) == documents(rendered("overlays/kubernetes"))
+
+
+@NEEDS_KUBECTL
+def test_one_line_names_both_images(tmp_path):
+    overlay = tmp_path / "mine"
+    overlay.mkdir()
+    (overlay / "base").symlink_to(EXAMPLES / "base")
+    base = EXAMPLES / "base"
+    text = (base / "kustomization.yaml").read_text()
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    for file in base.glob("*.yaml"):
+        (folder / file.name).write_text(file.read_text())
+    (folder / "kustomization.yaml").write_text(
+        text + "images:\n  - name: pfstatus.example/pfstatus\n    newName: mine/pfstatus\n"
+    )
+    [deployment] = [
+        found for found in documents(rendered(str(folder))) if found["kind"] == "Deployment"
+    ]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    [image] = [
+        variable["value"]
+        for variable in container["env"]
+        if variable["name"] == "PF_STATUS_RELAY_IMAGE"
+    ]
+    assert container["image"] == image == "mine/pfstatus:0.1.0"
+
+
+def test_names_are_the_references():
+    """What dashboards, scripts and a public acceptance suite look for."""
+    found = {(doc["kind"], doc["metadata"]["name"]): doc for doc in read("install.yaml")}
+    deployment = found["Deployment", "pf-status-relay-operator-controller-manager"]
+    assert deployment["spec"]["selector"] == {
+        "matchLabels": {"control-plane": "controller-manager"}
+    }
+    assert deployment["spec"]["template"]["spec"]["containers"][0]["name"] == "manager"
+    assert ("ServiceAccount", "pf-status-relay-operator-pf-status-relay") in found
+    assert ("Namespace", "openshift-pf-status-relay-operator") in found
+    assert ("CustomResourceDefinition", "pflacpmonitors.pfstatusrelay.openshift.io") in found
+
+
+# ---- The DaemonSet
+
+EVERYTHING = {
+    "restore": "owned",
+    "onExit": "restore",
+    "upDelay": 1500,
+    "groups": [{"interfaces": ["eth0", "eth1"]}],
+    "heartbeat": "late",
+    "revive": True,
+    "tolerations": [{"key": "a", "operator": "Exists", "effect": "NoSchedule"}],
+    "resources": {"limits": {"memory": "64Mi"}},
+    "nodeSelector": {"host": "w0"},
+}
+
+
+@pytest.mark.parametrize("spec", [{}, EVERYTHING], ids=["least", "everything"])
+@pytest.mark.parametrize("surge", ["0", "2", "10%"])
+def test_the_daemonset_is_valid(spec, surge):
+    options = SETTINGS.__class__(
+        image="i", max_surge=surge, selinux_type="spc_t", image_pull_secrets=("s",)
+    )
+    found = monitor("a", "eth0", "eth1", **spec)
+    assert not faults_of_monitor(found)
+    [made] = decide([found], [], options, now=NOW).daemonsets.values()
+    kubernetes_validate.validate(made, KUBERNETES, strict=True)
+
+
+@given(clusters)
+@settings(max_examples=20)
+def test_every_status_is_what_the_schema_says(resources):
+    for status in decide(resources, [], SETTINGS, now=NOW).statuses.values():
+        assert not faults_of_monitor({**resources[0], "status": status})
+
+
+# ---- The resource
+
+
+def test_every_field_of_the_reference_is_accepted():
+    assert not faults_of_monitor(
+        {
+            "apiVersion": "pfstatusrelay.openshift.io/v1alpha1",
+            "kind": "PFLACPMonitor",
+            "metadata": {"name": "a"},
+            "spec": {"interfaces": ["eth0"], "pollingInterval": 100, "nodeSelector": {}},
+            "status": {"degraded": True, "errorMessage": "why"},
+        }
+    )
+    spec = schema()["properties"]["spec"]["properties"]
+    assert spec["pollingInterval"]["default"] == 1000
+    assert [name for name, field in spec.items() if "default" in field] == ["pollingInterval"]
+
+
+NAMES = {
+    "alternative name of 127 bytes": ("a" * 127, True),
+    "colon": ("eth0:1", True),
+    "128 characters": ("a" * 128, False),
+    "more bytes than characters": ("é" * 64, False),
+    "empty": ("", False),
+    "slash": ("a/b", False),
+    "comma": ("a,b", False),
+    "blank": ("a b", False),
+    "tab": ("a\tb", False),
+    "newline": ("a\n", False),
+}
+
+
+@pytest.mark.parametrize(("name", "accepted"), NAMES.values(), ids=NAMES)
+def test_names_of_interfaces(name, accepted):
+    assert (not faults_of_monitor(monitor("a", name))) is accepted
+
+
+@pytest.mark.parametrize(
+    ("change", "accepted"),
+    [
+        ({"interfaces": []}, False),
+        ({"interfaces": ["eth0", "eth0"]}, False),
+        ({"interfaces": [f"e{n}" for n in range(256)]}, True),
+        ({"interfaces": [f"e{n}" for n in range(257)]}, False),
+        ({"pollingInterval": 99}, False),
+        ({"pollingInterval": "1000"}, False),
+        ({"onExit": "leave"}, False),
+        ({"upDelay": -1}, False),
+        ({"heartbeat": "off"}, True),
+        ({"heartbeat": False}, False),
+        ({"groups": [{"interfaces": ["eth0"]}]}, False),
+        ({"groups": [{"interfaces": ["eth0", "eth9"]}]}, False),
+        ({"resources": {"limits": {"cpu": "lots"}}}, False),
+        ({"resources": {"limits": {"cpu": 1}}}, True),
+        ({"tolerations": [{"operator": "Maybe"}]}, False),
+    ],
+    ids=str,
+)
+def test_what_the_schema_refuses(change, accepted):
+    found = monitor("a", "eth0", "eth1")
+    found["spec"] |= change
+    assert (not faults_of_monitor(found)) is accepted
+
+
+def test_a_name_fits_the_label():
+    assert not faults_of_monitor(monitor("m" * 44, "eth0"))
+    assert "at most 44 characters" in faults_of_monitor(monitor("m" * 45, "eth0"))[0]
+
+
+# ---- Admission
+
+[POLICY, BINDING] = read("components/admission/admission.yaml")
+
+
+def denied(new, other, old=None):
+    """What the policy says of a write, with another resource as its parameter; None: nothing."""
+    variables = {
+        "object": new,
+        "oldObject": old if old is not None else {},
+        "params": other,
+        "request": {"operation": "CREATE" if old is None else "UPDATE"},
+    }
+    conditions = POLICY["spec"]["matchConditions"]
+    if not all(evaluate(condition["expression"], **variables) for condition in conditions):
+        return None
+    named = {}
+    for variable in POLICY["spec"]["variables"]:
+        named[variable["name"]] = evaluate(variable["expression"], **variables, variables=named)
+    [validation] = POLICY["spec"]["validations"]
+    if evaluate(validation["expression"], **variables, variables=named):
+        return None
+    return evaluate(validation["messageExpression"], **variables, variables=named)
+
+
+def test_a_conflict_is_refused_in_the_words_that_are_looked_for():
+    said = denied(monitor("b", "eth0", "eth1"), monitor("a", "eth1"))
+    assert said == (
+        "Operation cannot be fulfilled on pflacpmonitors.pfstatusrelay.openshift.io"
+        ' "b": interfaces [eth0 eth1] conflict with the ones from PFLACPMonitor a:'
+        " both can select one node and watch eth1 there"
+    )
+
+
+def test_admission_looks_at_changes_of_what_conflicts_alone():
+    before, other = monitor("b", "eth0"), monitor("a", "eth0")
+    after = copy.deepcopy(before)
+    after["metadata"]["labels"] = {"x": "y"}
+    assert denied(after, other, before) is None
+    after["spec"]["nodeSelector"] = {"host": "w0"}
+    assert denied(after, other, before) is not None
+    after["metadata"]["deletionTimestamp"] = NOW
+    assert denied(after, other, before) is None
+
+
+def test_a_resource_conflicts_neither_with_itself_nor_with_what_is_not_served():
+    other = monitor("a", "eth0")
+    assert denied(monitor("a", "eth0"), other) is None
+    assert denied(monitor("b", "eth0"), {**other, "status": {"degraded": True}}) is None
+    other["metadata"]["deletionTimestamp"] = NOW
+    assert denied(monitor("b", "eth0"), other) is None
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_admission_refuses_what_the_operator_would_call_degraded(data):
+    found = data.draw(clusters.filter(lambda found: len(found) > 1))
+    one, other = found[:2]
+    refused = denied(one, other) is not None
+    assert refused is bool(shared_pfs(Monitor.read(one), Monitor.read(other)))
+
+
+def test_the_policy_cannot_block_what_it_cannot_judge():
+    assert POLICY["spec"]["failurePolicy"] == "Ignore"
+    assert BINDING["spec"]["paramRef"]["parameterNotFoundAction"] == "Allow"
+    [rule] = POLICY["spec"]["matchConstraints"]["resourceRules"]
+    assert rule["resources"] == ["pflacpmonitors"], "never its status"
+
+
+# ---- Others
+
+
+def test_the_bond_of_the_pod_is_json():
+    [found] = read("scenario/nad-bond.yaml")
+    assert json.loads(found["spec"]["config"])["mode"] == "active-backup"
+    [pod] = read("scenario/client-bond.yaml")
+    networks = json.loads(pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/networks"])
+    assert [network["interface"] for network in networks] == ["net1", "net2", "bond0"]
