@@ -61,60 +61,27 @@ struct told {
 	struct pfs_link link;
 	struct pfs_bond bond;
 	struct span bond_data, port_data;	/* not read before the kinds are known */
+	struct pfs_vf *vfs;
+	size_t capacity;
 };
 
-/* How one attribute is read: by a function, or into a member of struct told. */
+/* How one attribute is read: into a member of struct told, or by a function. */
 struct field {
-	int (*take)(struct span body, struct told *told);
-	uint16_t wire;		/* bytes on the wire; a longer attribute is read so far */
+	enum { SKIP, NUMBER, STRING, SPAN, NEST, LIST } how;
+	uint16_t wire;		/* a number's bytes; a longer attribute is read so far */
 	uint16_t size;		/* of the member */
 	uint16_t at;		/* the member */
-	uint16_t known_at;	/* the struct's known */
+	uint16_t known_at;	/* its struct's known */
 	uint32_t known;		/* its bit; 0: absent reads 0 */
+	int (*nest)(struct span body, struct told *told);
+	int (*list)(struct span *rest, struct told *told);
 };
 
-#define MEMBER(type, of, member, bit) \
-	{ NULL, sizeof(type), sizeof(((struct told *)0)->of.member), \
-	  offsetof(struct told, of.member), offsetof(struct told, of.known), bit }
-
-static int take_field(const struct field *field, struct span body, struct told *told)
-{
-	uint8_t *member = (uint8_t *)told + field->at;
-	uint32_t *known = (uint32_t *)((uint8_t *)told + field->known_at);
-	uint16_t word;
-
-	if (field->take)
-		return field->take(body, told);
-	if (body.len < field->wire)
-		return -EBADMSG;
-	if (field->wire == field->size) {
-		memcpy(member, body.at, field->size);
-	} else {
-		/* The partner's octet, in a u16: reading it as u8 is wrong on big-endian. */
-		memcpy(&word, body.at, sizeof(word));
-		*member = (uint8_t)word;
-	}
-	*known |= field->known;
-	return 0;
-}
-
-/* Reads a nest by a table. What the table does not name is skipped: newer kernels add it. */
-static int take_fields(struct span nest, const struct field *fields, size_t n, struct told *told)
-{
-	while (nest.len) {
-		struct attr attr;
-		int ret = take_attr(&nest, &attr);
-
-		if (!ret && attr.type < n && (fields[attr.type].take || fields[attr.type].wire))
-			ret = take_field(&fields[attr.type], attr.body, told);
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
-}
-
-#define TAKE_FIELDS(nest, fields, told) \
-	take_fields(nest, fields, sizeof(fields) / sizeof((fields)[0]), told)
+#define MEMBER(of, member) \
+	.size = sizeof(((struct told *)0)->of.member), .at = offsetof(struct told, of.member)
+#define KNOWN(type, of, member, bit) \
+	{ .how = NUMBER, .wire = sizeof(type), MEMBER(of, member), \
+	  .known_at = offsetof(struct told, of.known), .known = bit }
 
 static void copy_string(char *to, size_t size, struct span body)
 {
@@ -126,25 +93,92 @@ static void copy_string(char *to, size_t size, struct span body)
 	memset(to + len, 0, size - len);
 }
 
-static bool terminated(struct span body)
+static int take_field(const struct field *field, struct span body, struct told *told)
 {
-	return body.len && !body.at[body.len - 1];
+	uint8_t *member = (uint8_t *)told + field->at;
+	uint32_t *known = (uint32_t *)((uint8_t *)told + field->known_at);
+	uint16_t word;
+
+	switch (field->how) {
+	case NUMBER:
+		if (body.len < field->wire)
+			return -EBADMSG;
+		if (field->wire == field->size) {
+			memcpy(member, body.at, field->size);
+		} else {
+			/* The partner's octet, in a u16: wrong as u8 on big-endian. */
+			memcpy(&word, body.at, sizeof(word));
+			*member = (uint8_t)word;
+		}
+		*known |= field->known;
+		return 0;
+	case STRING:
+		if (!body.len || body.at[body.len - 1])
+			return -EBADMSG;
+		copy_string((char *)member, field->size, body);
+		return 0;
+	case SPAN:
+		memcpy(member, &body, sizeof(body));
+		return 0;
+	case NEST:
+		return field->nest(body, told);
+	default:
+		return 0;
+	}
 }
 
+/* The type of the attribute that comes next; 0 where none does. */
+static uint16_t next_type(struct span rest)
+{
+	uint16_t type = 0;
+
+	if (rest.len >= NLA_HDRLEN)
+		memcpy(&type, rest.at + sizeof(uint16_t), sizeof(type));
+	return type & NLA_TYPE_MASK;
+}
+
+/* Reads a nest by a table. What the table does not name is skipped: newer kernels add it. */
+static int take_fields(struct span nest, const struct field *fields, size_t n, struct told *told)
+{
+	static const struct field unknown = { .how = SKIP };
+
+	while (nest.len) {
+		uint16_t type = next_type(nest);
+		const struct field *field = type < n ? &fields[type] : &unknown;
+		struct attr attr;
+		int ret;
+
+		if (field->how == LIST) {
+			/* Before its length is looked at, which may be a lie. */
+			ret = field->list(&nest, told);
+		} else {
+			ret = take_attr(&nest, &attr);
+			if (!ret)
+				ret = take_field(field, attr.body, told);
+		}
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+#define TAKE_FIELDS(nest, fields, told) \
+	take_fields(nest, fields, sizeof(fields) / sizeof((fields)[0]), told)
+
 static const struct field port_fields[] = {
-	[IFLA_BOND_SLAVE_STATE] = MEMBER(uint8_t, link, slave_state, PFS_LINK_SLAVE_STATE),
+	[IFLA_BOND_SLAVE_STATE] = KNOWN(uint8_t, link, slave_state, PFS_LINK_SLAVE_STATE),
 	[IFLA_BOND_SLAVE_AD_AGGREGATOR_ID] =
-		MEMBER(uint16_t, link, aggregator_id, PFS_LINK_AGGREGATOR_ID),
+		KNOWN(uint16_t, link, aggregator_id, PFS_LINK_AGGREGATOR_ID),
 	[IFLA_BOND_SLAVE_AD_ACTOR_OPER_PORT_STATE] =
-		MEMBER(uint8_t, link, actor_oper_port_state, PFS_LINK_ACTOR_STATE),
+		KNOWN(uint8_t, link, actor_oper_port_state, PFS_LINK_ACTOR_STATE),
 	[IFLA_BOND_SLAVE_AD_PARTNER_OPER_PORT_STATE] =
-		MEMBER(uint16_t, link, partner_oper_port_state, PFS_LINK_PARTNER_STATE),
+		KNOWN(uint16_t, link, partner_oper_port_state, PFS_LINK_PARTNER_STATE),
 };
 
 /* Bits above those of the header, so that a nest that lacks one is noticed. */
 #define AD_SEEN(type) (1u << (16 + (type)))
 #define AD_ALL (AD_SEEN(IFLA_BOND_AD_INFO_PARTNER_MAC + 1) - AD_SEEN(IFLA_BOND_AD_INFO_AGGREGATOR))
-#define AD_MEMBER(ctype, member, type) [type] = MEMBER(ctype, bond, member, AD_SEEN(type))
+#define AD_MEMBER(ctype, member, type) [type] = KNOWN(ctype, bond, member, AD_SEEN(type))
 
 static const struct field ad_info_fields[] = {
 	AD_MEMBER(uint16_t, ad_aggregator, IFLA_BOND_AD_INFO_AGGREGATOR),
@@ -168,42 +202,18 @@ static int take_ad_info(struct span nest, struct told *told)
 }
 
 static const struct field bond_fields[] = {
-	[IFLA_BOND_MODE] = MEMBER(uint8_t, bond, mode, PFS_BOND_MODE),
-	[IFLA_BOND_MIIMON] = MEMBER(uint32_t, bond, miimon, PFS_BOND_MIIMON),
-	[IFLA_BOND_MIN_LINKS] = MEMBER(uint32_t, bond, min_links, PFS_BOND_MIN_LINKS),
-	[IFLA_BOND_AD_LACP_RATE] = MEMBER(uint8_t, bond, ad_lacp_rate, PFS_BOND_AD_LACP_RATE),
-	[IFLA_BOND_AD_INFO] = { .take = take_ad_info },
+	[IFLA_BOND_MODE] = KNOWN(uint8_t, bond, mode, PFS_BOND_MODE),
+	[IFLA_BOND_MIIMON] = KNOWN(uint32_t, bond, miimon, PFS_BOND_MIIMON),
+	[IFLA_BOND_MIN_LINKS] = KNOWN(uint32_t, bond, min_links, PFS_BOND_MIN_LINKS),
+	[IFLA_BOND_AD_LACP_RATE] = KNOWN(uint8_t, bond, ad_lacp_rate, PFS_BOND_AD_LACP_RATE),
+	[IFLA_BOND_AD_INFO] = { .how = NEST, .nest = take_ad_info },
 };
 
-static int take_kind(struct span body, struct told *told)
-{
-	copy_string(told->link.kind, sizeof(told->link.kind), body);
-	return terminated(body) ? 0 : -EBADMSG;
-}
-
-static int take_slave_kind(struct span body, struct told *told)
-{
-	copy_string(told->link.slave_kind, sizeof(told->link.slave_kind), body);
-	return terminated(body) ? 0 : -EBADMSG;
-}
-
-static int take_data(struct span body, struct told *told)
-{
-	told->bond_data = body;
-	return 0;
-}
-
-static int take_slave_data(struct span body, struct told *told)
-{
-	told->port_data = body;
-	return 0;
-}
-
 static const struct field linkinfo_fields[] = {
-	[IFLA_INFO_KIND] = { .take = take_kind },
-	[IFLA_INFO_DATA] = { .take = take_data },
-	[IFLA_INFO_SLAVE_KIND] = { .take = take_slave_kind },
-	[IFLA_INFO_SLAVE_DATA] = { .take = take_slave_data },
+	[IFLA_INFO_KIND] = { .how = STRING, MEMBER(link, kind) },
+	[IFLA_INFO_DATA] = { .how = SPAN, .at = offsetof(struct told, bond_data) },
+	[IFLA_INFO_SLAVE_KIND] = { .how = STRING, MEMBER(link, slave_kind) },
+	[IFLA_INFO_SLAVE_DATA] = { .how = SPAN, .at = offsetof(struct told, port_data) },
 };
 
 static int take_linkinfo(struct span nest, struct told *told)
@@ -237,21 +247,12 @@ static int take_name(struct span body, struct told *told)
 /* A part of a name would name another device: one that does not fit is left out. */
 static int take_parent(struct span body, struct told *told)
 {
-	if (!terminated(body))
-		return -EBADMSG;
-	if (body.len <= sizeof(told->link.parent))
-		copy_string(told->link.parent, sizeof(told->link.parent), body);
-	return 0;
-}
+	static const struct field parent = { .how = STRING, MEMBER(link, parent) };
 
-static const struct field link_fields[] = {
-	[IFLA_IFNAME] = { .take = take_name },
-	[IFLA_MASTER] = MEMBER(uint32_t, link, master_ifindex, 0),
-	[IFLA_OPERSTATE] = MEMBER(uint8_t, link, operstate, PFS_LINK_OPERSTATE),
-	[IFLA_LINKINFO] = { .take = take_linkinfo },
-	[IFLA_NUM_VF] = MEMBER(uint32_t, link, num_vf, PFS_LINK_NUM_VF),
-	[PFS_IFLA_PARENT_DEV_NAME] = { .take = take_parent },
-};
+	if (body.len > parent.size && !body.at[body.len - 1])
+		return 0;
+	return take_field(&parent, body, told);
+}
 
 /* Returns 1 if @vf was filled, 0 if the entry tells no link state. */
 static int take_vf(struct span entry, struct pfs_vf *vf)
@@ -275,24 +276,15 @@ static int take_vf(struct span entry, struct pfs_vf *vf)
 	return found;
 }
 
-/* The type of the attribute that comes next; 0 where none does. */
-static uint16_t next_type(struct span rest)
-{
-	uint16_t type = 0;
-
-	if (rest.len >= NLA_HDRLEN)
-		memcpy(&type, rest.at + sizeof(uint16_t), sizeof(type));
-	return type & NLA_TYPE_MASK;
-}
-
 /*
- * Takes IFLA_VFINFO_LIST off the front of @rest, by its entries. nla_len wraps
- * at 65,536 and the kernel does not notice, but all entries are there: they end
- * when IFLA_NUM_VF of them were seen or something else begins, and the distance
- * must then agree with nla_len modulo 65,536.
+ * IFLA_VFINFO_LIST, by its entries. nla_len wraps at 65,536 and the kernel does
+ * not notice, but all entries are there: they end when IFLA_NUM_VF of them were
+ * seen or something else begins, and the distance must then agree with nla_len
+ * modulo 65,536.
  */
-static int take_vfs(struct span *rest, struct pfs_link *link, struct pfs_vf *vfs, size_t capacity)
+static int take_vfs(struct span *rest, struct told *told)
 {
+	struct pfs_link *link = &told->link;
 	const uint8_t *list = rest->at;
 	uint32_t entries = 0;
 	uint16_t nla_len;
@@ -301,23 +293,20 @@ static int take_vfs(struct span *rest, struct pfs_link *link, struct pfs_vf *vfs
 	rest->at += NLA_HDRLEN;
 	rest->len -= NLA_HDRLEN;
 	while (rest->len && !((link->known & PFS_LINK_NUM_VF) && entries == link->num_vf)) {
+		struct span ahead = *rest;
 		struct pfs_vf vf;
 		struct attr attr;
-		struct span ahead = *rest;
 		int ret = take_attr(&ahead, &attr);
 
-		if (ret < 0)
-			return ret;
-		if (attr.type != IFLA_VF_INFO)
+		if (!ret && attr.type != IFLA_VF_INFO)
 			break;
-		ret = take_vf(attr.body, &vf);
+		if (!ret)
+			ret = take_vf(attr.body, &vf);
 		if (ret < 0)
 			return ret;
-		if (ret) {
-			if (vfs && link->vf_count < capacity)
-				vfs[link->vf_count] = vf;
-			link->vf_count++;
-		}
+		if (ret && told->vfs && link->vf_count < told->capacity)
+			told->vfs[link->vf_count] = vf;
+		link->vf_count += (uint32_t)ret;
 		entries++;
 		*rest = ahead;
 	}
@@ -327,28 +316,15 @@ static int take_vfs(struct span *rest, struct pfs_link *link, struct pfs_vf *vfs
 	return 0;
 }
 
-static int take_link(struct span rest, struct told *told, struct pfs_vf *vfs, size_t capacity)
-{
-	const size_t n = sizeof(link_fields) / sizeof(link_fields[0]);
-
-	while (rest.len) {
-		struct attr attr;
-		int ret;
-
-		/* First of all: the length of this one may be a lie. */
-		if (next_type(rest) == IFLA_VFINFO_LIST) {
-			ret = take_vfs(&rest, &told->link, vfs, capacity);
-		} else {
-			ret = take_attr(&rest, &attr);
-			if (!ret && attr.type < n &&
-			    (link_fields[attr.type].take || link_fields[attr.type].wire))
-				ret = take_field(&link_fields[attr.type], attr.body, told);
-		}
-		if (ret < 0)
-			return ret;
-	}
-	return 0;
-}
+static const struct field link_fields[] = {
+	[IFLA_IFNAME] = { .how = NEST, .nest = take_name },
+	[IFLA_MASTER] = KNOWN(uint32_t, link, master_ifindex, 0),
+	[IFLA_OPERSTATE] = KNOWN(uint8_t, link, operstate, PFS_LINK_OPERSTATE),
+	[IFLA_LINKINFO] = { .how = NEST, .nest = take_linkinfo },
+	[IFLA_NUM_VF] = KNOWN(uint32_t, link, num_vf, PFS_LINK_NUM_VF),
+	[IFLA_VFINFO_LIST] = { .how = LIST, .list = take_vfs },
+	[PFS_IFLA_PARENT_DEV_NAME] = { .how = NEST, .nest = take_parent },
+};
 
 bool pfs_size_ok(uint32_t size, uint32_t min)
 {
@@ -361,12 +337,11 @@ bool pfs_size_ok(uint32_t size, uint32_t min)
  */
 void pfs_give(void *to, const void *from)
 {
-	uint32_t room, size;
+	uint32_t room, full, size;
 
 	memcpy(&room, to, sizeof(room));
-	memcpy(&size, from, sizeof(size));
-	if (size > room)
-		size = room;
+	memcpy(&full, from, sizeof(full));
+	size = full < room ? full : room;
 	memcpy((uint8_t *)to + sizeof(room), (const uint8_t *)from + sizeof(room),
 	       size - sizeof(room));
 	memset((uint8_t *)to + size, 0, room - size);
@@ -376,7 +351,10 @@ int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link, struct p
 		    struct pfs_vf *vfs, size_t capacity)
 {
 	const uint8_t *bytes = buf;
-	struct told told = { .link.size = sizeof(told.link), .bond.size = sizeof(told.bond) };
+	struct told told = {
+		.link.size = sizeof(told.link), .bond.size = sizeof(told.bond),
+		.vfs = vfs, .capacity = capacity,
+	};
 	struct nlmsghdr nlh;
 	struct ifinfomsg ifi;
 	struct span rest;
@@ -403,7 +381,7 @@ int pfs_link_decode(const void *buf, size_t len, struct pfs_link *link, struct p
 	told.link.flags = ifi.ifi_flags;
 	rest.at = bytes + NLMSG_LENGTH(sizeof(ifi));
 	rest.len = nlh.nlmsg_len - NLMSG_LENGTH(sizeof(ifi));
-	ret = take_link(rest, &told, vfs, capacity);
+	ret = TAKE_FIELDS(rest, link_fields, &told);
 	if (ret < 0)
 		return ret;
 	told.bond.ifindex = told.link.ifindex;

@@ -273,7 +273,10 @@ void pfs_tap(struct pfs *pfs, pfs_tap_fn tap, void *arg)
 	pfs->tap_arg = arg;
 }
 
+#define TEXT(token) #token
+#define VERSION(major, minor) TEXT(major) "." TEXT(minor)
+
 const char *pfs_version(void)
 {
-	return PFS_VERSION_TEXT;
+	return VERSION(PFS_VERSION_MAJOR, PFS_VERSION_MINOR);
 }

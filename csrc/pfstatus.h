@@ -76,7 +76,7 @@ extern "C" {
 /**
  * pfs_version - of the library that runs
  *
- * Return: its release, "0.1.0". Static. Threads: any.
+ * Return: "0.1": that of its header. Static. Threads: any.
  */
 PFS_API const char *pfs_version(void);
 

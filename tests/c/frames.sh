@@ -9,7 +9,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
 for unit in "$source"/csrc/*.c; do
-    ${CC:-cc} -std=gnu11 -O2 -DPFS_VERSION_TEXT='""' -fstack-usage $(pkg-config --cflags libnl-3.0) -c "$unit" \
+    ${CC:-cc} -std=gnu11 -O2 -fstack-usage $(pkg-config --cflags libnl-3.0) -c "$unit" \
         -o "$tmp/$(basename "$unit" .c).o" 2>/dev/null || exit 77
 done
 sed 's/^.*csrc\///' "$tmp"/*.su | sort -t"$(printf '\t')" -k2 -rn >"$tmp/frames"

@@ -388,9 +388,11 @@ TEST(decode_reads_the_parent_device_and_leaves_out_one_that_does_not_fit)
 		CHECK_EQ(end(), RTM_NEWLINK);
 		CHECK_STR(link.parent, i == 4 ? "" : parents[i]);
 	}
-	for (int unterminated = 0; unterminated < 2; unterminated++) {
+	for (int which = 0; which < 3; which++) {
+		static const uint16_t lens[] = { 0, 4, 32 };
+
 		start();
-		message_put(&msg, 56, "0000", unterminated ? 4 : 0);
+		message_put(&msg, 56, parents[4], lens[which]);
 		CHECK_EQ(end(), -EBADMSG);
 	}
 }

@@ -8,6 +8,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -1018,6 +1019,14 @@ TEST(open_fds_refuses_what_cannot_work_and_leaves_it_to_the_caller)
 	/* The first belonged to the context; the rest is still ours. */
 	CHECK(close(fds[0]) < 0);
 	CHECK_EQ(close(fds[1]) | close(none[0]) | close(none[1]) | close(unbound), 0);
+}
+
+TEST(version_of_the_library_is_the_headers)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d.%d", PFS_VERSION_MAJOR, PFS_VERSION_MINOR);
+	CHECK_STR(pfs_version(), text);
 }
 
 /* As many do who know no initialiser: descriptor 0 is somebody's standard input. */

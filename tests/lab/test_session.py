@@ -4,6 +4,7 @@ import errno
 import select
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from topology import Lab, ip
@@ -38,15 +39,54 @@ def test_any_number_of_vfs_is_read_and_set_right(
 def test_results_say_what_was_applied(lab: Lab, session: pfstatus.Session, chunk: int) -> None:
     nic = lab.ports[0].nic
     nic.num_vfs = 64
-    failing = {3: errno.EBUSY, 4: errno.EAGAIN, 30: errno.EINVAL, 63: errno.EOPNOTSUPP}
+    # EPERM and ENODEV of one VF are the driver's word for that VF alone.
+    failing = {3: errno.EBUSY, 4: errno.EAGAIN, 5: errno.EPERM, 29: errno.ENODEV}
+    failing |= {30: errno.EINVAL, 31: errno.ETIMEDOUT, 63: errno.EOPNOTSUPP}
     for vf, code in failing.items():
         nic.fail(vf, code)
     results = session.set_vf_link_state("pf0", dict.fromkeys(range(64), "disable"), chunk=chunk)
     assert {r.vf: r.error.errno for r in results if r.error} == failing
+    assert {type(r.error) for r in results if r.error} == {pfstatus.Error}
     states = nic.vf_states()
     assert all((states[r.vf] == "disable") == (r.error is None) for r in results)
     done = [r.vf for r in nic.trace() if r.kind == "set" and r.result == 0]
     assert sorted(done) == sorted(set(range(64)) - failing.keys()), "none was set twice"
+
+
+def test_link_names_its_parent_device(lab: Lab, session: pfstatus.Session) -> None:
+    name = lab.ports[0].pf
+    device = Path(f"/sys/class/net/{name}/device").resolve().name
+    assert session.get(name).parent == device
+    lo = session.get("lo")
+    assert (lo.parent, lo.admin_up, lo.carrier) == (None, True, True)
+
+
+@pytest.fixture
+def optmem_max() -> Iterator[Path]:
+    path = Path("/proc/sys/net/core/optmem_max")
+    before = path.read_text()
+    yield path
+    path.write_text(before)
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize("room", [20480, 1024], ids=["as-before-6.8", "hardly-any"])
+def test_64_pfs_are_watched_with_little_room_for_the_filter(optmem_max: Path, room: int) -> None:
+    names = [f"fifteen-chars{i:02}" for i in range(64)]
+    optmem_max.write_text(str(room))
+    ip(*(f"link add {name} group 9 type veth peer p{i}" for i, name in enumerate(names)))
+    try:
+        with pfstatus.Monitor(*names, interval=600) as monitor:
+            assert len(monitor.poll(30)) == 64
+            while select.select([monitor.fileno()], [], [], 0)[0]:
+                monitor.poll(0)
+            ip("link add foreign type veth peer ngierof", "link del foreign")
+            woken = bool(select.select([monitor.fileno()], [], [], 0)[0])
+            assert woken == (room < 20480), "with no room all links are heard of"
+            ip(f"link set {names[63]} up")
+            assert [change.name for change in monitor.poll(30)] == [names[63]]
+    finally:
+        ip("link del group 9")
 
 
 def test_pf_that_vanishes_between_two_messages_ends_the_batch(
