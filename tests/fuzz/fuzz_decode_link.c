@@ -3,7 +3,7 @@
 
 #include "fuzz.h"
 #include "guard.h"
-#include "pfstatus.h"
+#include "naive.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -19,6 +19,25 @@ static void check_strings(const struct pfs_link *link, const struct pfs_bond *bo
 	MUST(memchr(bond->name, 0, sizeof(bond->name)));
 	MUST(link->known < 1 << 7 && bond->known < 1 << 5);
 	MUST(pfs_lacp_name(pfs_lacp_status(link, bond))[0] != '?');
+}
+
+/* The other decoder finds the same, and fails where the first does. */
+static void check_agreement(const uint8_t *bytes, size_t size, int ret,
+			    const struct pfs_link *link, const struct pfs_bond *bond,
+			    const struct pfs_vf *vfs)
+{
+	struct pfs_link again = PFS_LINK_INIT;
+	struct pfs_bond bond_again = PFS_BOND_INIT;
+	struct pfs_vf vfs_again[VFS];
+	size_t n;
+
+	MUST(naive_link(bytes, size, &again, &bond_again, vfs_again, VFS) == ret);
+	if (ret < 0)
+		return;
+	MUST(!memcmp(link, &again, sizeof(again)));
+	MUST(!memcmp(bond, &bond_again, sizeof(bond_again)));
+	n = link->vf_count < VFS ? link->vf_count : VFS;
+	MUST(!memcmp(vfs, vfs_again, n * sizeof(*vfs)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -49,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(link.vf_count <= size / 16);
 		check_strings(&link, &bond);
 	}
+	check_agreement(bytes, size, ret, &link, &bond, vfs);
 	/* What is asked for does not change what is found. */
 	MUST(pfs_link_decode(bytes, size, NULL, NULL, NULL, 0) == ret);
 	return 0;
