@@ -15,6 +15,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from dataclasses import dataclass
 from enum import Enum
@@ -27,6 +29,7 @@ from pfstatus.values import (
     LacpReason,
     LacpStatus,
     LinkStatus,
+    OperState,
     PortState,
     VfLinkState,
 )
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 _NO_SETTER = frozenset({"igb"})
 """Drivers with VFs and without ndo_set_vf_link_state."""
 _NAME_MAX = 15
+_USABLE = (None, OperState.UP, OperState.UNKNOWN)
+"""Operational states in which a link may carry data: Documentation/networking/operstates.rst."""
 
 
 class Level(Enum):
@@ -97,7 +102,15 @@ class Facts:
     switchdev: bool | None = None
     """Whether its VFs have representors, as in switchdev mode."""
     bond_ports: tuple[str, ...] = ()
-    """All ports of its bond, active or not."""
+    """All ports of its bond, active or not; of a bond, its own."""
+    kind: str | None = None
+    """What it is where it is no PF: "bond", "bridge", "loopback", "vf"..."""
+    pf: str | None = None
+    """Of a VF, the PF's name."""
+    routed: bool | None = None
+    """Whether routes of the host go through it, its bond, or what stands on that."""
+    netns: str | None = None
+    """The network namespace that commands must enter, a path; None for the one they are run in."""
 
 
 def works(findings: Iterable[Finding]) -> bool:
@@ -118,9 +131,14 @@ def explain(status: LinkStatus, facts: Facts | None = None) -> tuple[Finding, ..
     facts = facts or Facts()
     if status.lacp.reason is LacpReason.ABSENT:
         sentence = f"There is no interface {status.name} in this network namespace."
-        return (Finding("absent", Level.PROBLEM, sentence, "ip -br link"),)
-    found = [*_link(status, facts), *_bond(status, facts), *_lacp(status)]
+        return (Finding("absent", Level.PROBLEM, sentence, _shell(facts, "ip -br link")),)
+    # What can have no VFs is no PF, and what would make a good PF of it would break it.
+    if facts.kind or (status.num_vfs == 0 and not facts.total_vfs):
+        return (_no_pf(status, facts),)
+    found = [*_link(status, facts), *_bond(status, facts), *_lacp(status, facts)]
     found += [*_vfs(status, facts), *_device(status, facts), *_process(status, facts)]
+    if facts.routed and any(_takes_down(finding.command) for finding in found):
+        found.append(_uplink(status))
     return tuple(found)
 
 
@@ -128,27 +146,73 @@ def _name(status: LinkStatus) -> str:
     return shlex.quote(status.ifname or status.name)
 
 
+def _shell(facts: Facts, *steps: str) -> str:
+    """Steps of which each needs the one before, in the PF's network namespace."""
+    enter = f"nsenter --net={shlex.quote(facts.netns)} " if facts.netns else ""
+    return " && ".join(enter + step for step in steps)
+
+
+def _takes_down(command: str | None) -> bool:
+    return command is not None and bool(re.search(r"ip link set \S+ (down|nomaster)", command))
+
+
+def _uplink(status: LinkStatus) -> Finding:
+    sentence = (
+        f"Routes of this host go through {_name(status)}: it is cut off by commands that set that "
+        "or its bond down, and may stay so. Have a console at hand."
+    )
+    return Finding("uplink", Level.WARNING, sentence)
+
+
+def _no_pf(status: LinkStatus, facts: Facts) -> Finding:
+    name = _name(status)
+    if facts.kind == "bond":
+        ports = " ".join(map(shlex.quote, facts.bond_ports))
+        sentence = f"{name} is a bond. What has VFs is its port: name that."
+        return Finding("kind", Level.PROBLEM, sentence, _shell(facts, f"pfstatus explain {ports}"))
+    if facts.kind == "vf":
+        sentence = f"{name} is a VF of {facts.pf or 'a PF that is not to be seen from here'}."
+        pf = shlex.quote(facts.pf) if facts.pf else ""
+        return Finding("kind", Level.PROBLEM, sentence, f"pfstatus explain {pf}".rstrip())
+    if facts.kind:
+        sentence = f"{name} is no PF: what it is, is called {facts.kind}."
+        return Finding("kind", Level.PROBLEM, sentence, _shell(facts, "pfstatus explain"))
+    if facts.total_vfs == 0:
+        sentence = f"{name} can have no VFs: it has no SR-IOV, or the firmware keeps it off."
+        return Finding("vfs", Level.PROBLEM, sentence)
+    sentence = f"{name} has no VFs, and whether it can have any is not to be seen from here."
+    return Finding("vfs", Level.PROBLEM, sentence)
+
+
 def _link(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
     name = _name(status)
-    if status.operstate is None or str(status.operstate) == "up":
-        yield Finding("link", Level.GOOD, f"The link of {name} is up.")
-    elif facts.admin_up is False:
-        sentence = f"{name} is set down."
-        yield Finding("link", Level.PROBLEM, sentence, f"ip link set {name} up")
-    else:
+    down = status.operstate not in _USABLE or status.lacp.reason is LacpReason.LINK_DOWN
+    if down and facts.admin_up is False:
+        command = _shell(facts, f"ip link set {name} up")
+        yield Finding("link", Level.PROBLEM, f"{name} is set down.", command)
+    elif down:
         sentence = (
             f"The link of {name} is {status.operstate}: cable, transceiver or switch port. VFs in "
             "auto follow it by themselves, but nothing can be said of LACP."
         )
-        yield Finding("link", Level.PROBLEM, sentence, f"ethtool {name}")
+        yield Finding("link", Level.PROBLEM, sentence, _shell(facts, f"ethtool {name}"))
+    elif status.operstate is OperState.UNKNOWN:
+        sentence = f"The driver of {name} tells nothing of its link, so that it counts as up."
+        yield Finding("link", Level.NOTE, sentence)
+    else:
+        yield Finding("link", Level.GOOD, f"The link of {name} is up.")
 
 
-def _into_bond(status: LinkStatus) -> str:
+def _into_bond(status: LinkStatus) -> tuple[str, ...]:
     name = _name(status)
-    bond = shlex.quote(f"bond-{status.ifname or status.name}"[:_NAME_MAX])
+    # Cut off at the kernel's limit, two ports of a NIC would have one name.
+    bond = f"bond-{status.ifname or status.name}"
+    bond = shlex.quote(bond if len(os.fsencode(bond)) <= _NAME_MAX else f"bond-{status.ifindex}")
     return (
-        f"ip link add {bond} type bond mode 802.3ad miimon 100 lacp_rate fast min_links 1 && "
-        f"ip link set {name} down && ip link set {name} master {bond} && ip link set {bond} up"
+        f"ip link add {bond} type bond mode 802.3ad miimon 100 lacp_rate fast min_links 1",
+        f"ip link set {name} down",
+        f"ip link set {name} master {bond}",
+        f"ip link set {bond} up",
     )
 
 
@@ -156,10 +220,11 @@ def _bond(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
     name = _name(status)
     if status.master is None:
         sentence = f"{name} is in no bond: LACP runs in a bond of mode 802.3ad, with it alone."
-        yield Finding("bond", Level.PROBLEM, sentence, _into_bond(status))
+        command = _shell(facts, *_into_bond(status))
+        yield Finding("bond", Level.PROBLEM, sentence, command)
     elif status.bond is None:
         sentence = f"The master of {name} is no bond but a {status.master_kind or 'stranger'}."
-        command = f"ip link set {name} nomaster && {_into_bond(status)}"
+        command = _shell(facts, f"ip link set {name} nomaster", *_into_bond(status))
         yield Finding("bond", Level.PROBLEM, sentence, command)
     elif status.bond.mode != BondMode.IEEE_802_3AD:
         yield _wrong_mode(status, status.bond, facts)
@@ -171,16 +236,16 @@ def _wrong_mode(status: LinkStatus, bond: Bond, facts: Facts) -> Finding:
     # The kernel changes the mode of a bond only while it is down and has no port.
     name, master = _name(status), shlex.quote(bond.name)
     ports = [shlex.quote(port) for port in facts.bond_ports] or [name]
-    out = [f"ip link set {port} nomaster" for port in ports]
-    steps = [
+    command = _shell(
+        facts,
         f"ip link set {master} down",
-        *out,
+        *(f"ip link set {port} nomaster" for port in ports),
         f"ip link set {master} type bond mode 802.3ad miimon 100 lacp_rate fast min_links 1",
         f"ip link set {name} master {master}",
         f"ip link set {master} up",
-    ]
+    )
     sentence = f"{bond.name} is in mode {bond.mode}; LACP runs in mode 802.3ad only."
-    return Finding("bond-mode", Level.PROBLEM, sentence, " && ".join(steps))
+    return Finding("bond-mode", Level.PROBLEM, sentence, command)
 
 
 def _lacp_bond(status: LinkStatus, bond: Bond, facts: Facts) -> Iterator[Finding]:
@@ -193,31 +258,38 @@ def _lacp_bond(status: LinkStatus, bond: Bond, facts: Facts) -> Iterator[Finding
             f"{bond.name} has {ports} ports. The switch sends what is for a VF of {name} to any "
             "of them, and the VF does not get it; each PF needs a bond of its own."
         )
-        out = " && ".join(f"ip link set {shlex.quote(port)} nomaster" for port in others)
-        yield Finding("ports", Level.PROBLEM, sentence, out or f"cat /proc/net/bonding/{master}")
+        steps = [f"ip link set {shlex.quote(port)} nomaster" for port in others]
+        steps = steps or [f"cat /proc/net/bonding/{master}"]
+        yield Finding("ports", Level.PROBLEM, sentence, _shell(facts, *steps))
     else:
         sentence = f"It is the only port of {bond.name}, which is in mode 802.3ad."
         yield Finding("bond", Level.GOOD, sentence)
     if bond.lacp_rate is LacpRate.SLOW:
         sentence = f"{bond.name} asks for LACPDUs at the slow rate: a loss shows after 90 s, not 3."
         # Bonding changes the rate only while the bond is down.
-        command = f"ip link set {master} down && {change} lacp_rate fast && ip link set {master} up"
-        yield Finding("lacp-rate", Level.WARNING, sentence, command)
+        steps = [
+            f"ip link set {master} down",
+            f"{change} lacp_rate fast",
+            f"ip link set {master} up",
+        ]
+        yield Finding("lacp-rate", Level.WARNING, sentence, _shell(facts, *steps))
     elif bond.lacp_rate is LacpRate.FAST:
         sentence = "It asks for LACPDUs at the fast rate: a loss shows after 3 s."
         yield Finding("lacp-rate", Level.GOOD, sentence)
     if bond.miimon == 0:
         sentence = f"{bond.name} does not look at its cable (miimon 0)."
-        yield Finding("miimon", Level.WARNING, sentence, f"{change} miimon 100")
+        command = _shell(facts, f"{change} miimon 100")
+        yield Finding("miimon", Level.WARNING, sentence, command)
     if bond.min_links == 0:
         sentence = (
             f"{bond.name} keeps its carrier when it has no active port (min_links 0): what runs "
             "on the bond itself does not notice."
         )
-        yield Finding("min-links", Level.WARNING, sentence, f"{change} min_links 1")
+        command = _shell(facts, f"{change} min_links 1")
+        yield Finding("min-links", Level.WARNING, sentence, command)
 
 
-def _lacp(status: LinkStatus) -> Iterator[Finding]:
+def _lacp(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
     bond = status.bond
     if bond is None or bond.mode != BondMode.IEEE_802_3AD:
         return
@@ -233,15 +305,15 @@ def _lacp(status: LinkStatus) -> Iterator[Finding]:
             )
             yield Finding("partner-rate", Level.NOTE, sentence)
     elif status.lacp.reason is LacpReason.NO_AGGREGATOR:
-        command = f"ip link set {shlex.quote(bond.name)} up"
+        command = _shell(facts, f"ip link set {shlex.quote(bond.name)} up")
         yield Finding("lacp", Level.PROBLEM, status.lacp.sentence, command)
     else:
+        # What failover is for. Whether it took place, the VFs tell.
         sentence = (
-            f"{status.lacp.sentence} A relay has the VFs disabled until it is up; if it never "
-            "was, the switch port does not speak LACP."
+            f"{status.lacp.sentence} If it never was up, the switch port does not speak LACP."
         )
-        command = f"cat /proc/net/bonding/{shlex.quote(bond.name)}"
-        yield Finding("lacp", Level.PROBLEM, sentence, command)
+        command = _shell(facts, f"cat /proc/net/bonding/{shlex.quote(bond.name)}")
+        yield Finding("lacp", Level.WARNING, sentence, command)
 
 
 def ranges(vfs: Iterable[int]) -> str:
@@ -260,36 +332,50 @@ def _some(vfs: list[int]) -> str:
 def _vfs(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
     name = _name(status)
     if status.vfs is None:
+        sentence = "The kernel cannot list its VFs: whether they are in auto is not known."
+        yield Finding("vfs", Level.WARNING, sentence)
         return
     if not status.num_vfs:
-        if facts.total_vfs == 0:
-            sentence = f"{name} can have no VFs: it has no SR-IOV, or the firmware keeps it off."
-            yield Finding("vfs", Level.PROBLEM, sentence)
-            return
-        command = f"echo {min(4, facts.total_vfs or 4)} > /sys/class/net/{name}/device/sriov_numvfs"
-        yield Finding("vfs", Level.PROBLEM, f"{name} has no VFs.", command)
+        yield Finding("vfs", Level.PROBLEM, f"{name} has no VFs.", _make_vfs(name, facts))
         return
     by_state = {
         state: [vf.vf for vf in status.vfs if vf.link_state is state] for state in VfLinkState
     }
     auto, enabled, disabled = by_state.values()
-    if auto:
+    if auto and status.lacp.status is LacpStatus.DOWN:
+        sentence = f"{_some(auto)} in auto though LACP is down: no relay runs, or it cannot set it."
+        command = _shell(facts, f"pfstatus relay {name}")
+        yield Finding("vfs-auto", Level.PROBLEM, sentence, command)
+    elif auto:
         yield Finding("vfs", Level.GOOD, f"{_some(auto)} in auto, as a relay wants it.")
     if enabled:
         sentence = f"{_some(enabled)} in enable: no relay touches that, it does not fail over."
-        command = f"pfstatus set {name} {ranges(enabled)}=auto"
+        command = _shell(facts, f"pfstatus set {name} {ranges(enabled)}=auto")
         yield Finding("vfs-enable", Level.PROBLEM, sentence, command)
     if disabled and status.lacp.status is LacpStatus.UP:
         sentence = f"{_some(disabled)} in disable though LACP is up: nobody gave the link back."
-        command = f"pfstatus set {name} {ranges(disabled)}=auto"
+        command = _shell(facts, f"pfstatus set {name} {ranges(disabled)}=auto")
         yield Finding("vfs-disable", Level.WARNING, sentence, command)
     elif disabled:
         sentence = f"{_some(disabled)} in disable, which is right while LACP is not up."
-        yield Finding("vfs-disable", Level.NOTE, sentence)
-    missing = status.num_vfs - len(status.vfs)
-    if missing > 0:
-        sentence = f"The driver could not tell of {missing} of {status.num_vfs} VFs just now."
-        yield Finding("vfs-missing", Level.WARNING, sentence, f"pfstatus status {name}")
+        yield Finding("vfs-disable", Level.GOOD, sentence)
+    missing = sorted(set(range(status.num_vfs)) - {vf.vf for vf in status.vfs})
+    if missing:
+        sentence = (
+            f"The driver could not tell of VF {ranges(missing)} just now. What it cannot tell of "
+            "does not fail over."
+        )
+        yield Finding("vfs-missing", Level.WARNING, sentence, _shell(facts, f"ip link show {name}"))
+
+
+def _make_vfs(name: str, facts: Facts) -> str | None:
+    if not facts.netns:
+        where = f"/sys/class/net/{name}/device"
+    elif facts.pci_address:  # sysfs shows devices of all network namespaces, but not their names
+        where = f"/sys/bus/pci/devices/{facts.pci_address}"
+    else:
+        return None
+    return f"echo {min(4, facts.total_vfs or 4)} > {where}/sriov_numvfs"
 
 
 def _device(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
@@ -298,7 +384,8 @@ def _device(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
         yield Finding("driver", Level.NOTE, sentence)
     elif facts.driver in _NO_SETTER:
         sentence = f"The driver {facts.driver} has no setter for VF link states: use another NIC."
-        yield Finding("driver", Level.PROBLEM, sentence, f"ethtool -i {_name(status)}")
+        command = _shell(facts, f"ethtool -i {_name(status)}")
+        yield Finding("driver", Level.PROBLEM, sentence, command)
     else:
         sentence = f"The driver is {facts.driver}; whether it sets VF link states, setting tells."
         yield Finding("driver", Level.NOTE, sentence)
@@ -308,18 +395,18 @@ def _device(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
             "The NIC is in switchdev mode (its VFs have representors), where drivers refuse to "
             "set VF link states."
         )
-        command = f"devlink dev eswitch set {where} mode legacy"
+        command = _shell(facts, f"devlink dev eswitch set {where} mode legacy")
         yield Finding("switchdev", Level.PROBLEM, sentence, command)
     elif facts.switchdev is None and facts.pci_address:
         sentence = "Whether the NIC is in switchdev mode is not to be seen from here."
-        command = f"devlink dev eswitch show {where}"
+        command = _shell(facts, f"devlink dev eswitch show {where}")
         yield Finding("switchdev", Level.NOTE, sentence, command)
 
 
 def _process(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
     if facts.may_set_vfs is False:
         sentence = "This process may not set VFs: a relay that runs like it lacks CAP_NET_ADMIN."
-        command = f"sudo pfstatus explain {_name(status)}"
+        command = f"sudo {_shell(facts, f'pfstatus explain {_name(status)}')}"
         yield Finding("capability", Level.PROBLEM, sentence, command)
     elif facts.may_set_vfs:
         yield Finding("capability", Level.GOOD, "This process may set VFs (CAP_NET_ADMIN).")

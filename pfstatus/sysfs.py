@@ -1,4 +1,4 @@
-"""What rtnetlink does not tell of a PF: its driver, its bond's other ports, switchdev mode."""
+"""What rtnetlink does not tell of a PF: its driver, its bond's other ports, who uses it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from pathlib import Path
 from pfstatus.explain import Facts
 
 _SYSFS = Path("/sys/class/net")
+_PROCFS = Path("/proc/self/net")
 _IFF_UP = 0x1
 _PCI_ADDRESS = re.compile(r"[0-9a-f]{4,}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _REPRESENTOR = re.compile(r"(c\d+)?pf\d+vf\d+")
 
 
-def facts(ifname: str, *, may_set_vfs: bool | None = None, root: Path = _SYSFS) -> Facts:
+def facts(
+    ifname: str,
+    *,
+    may_set_vfs: bool | None = None,
+    root: Path = _SYSFS,
+    procfs: Path = _PROCFS,
+) -> Facts:
     """Read what ``explain()`` wants to know. What cannot be read is not known; never raises.
 
     Args:
         ifname: the kernel's own name of the PF, in the network namespace that sysfs shows.
         may_set_vfs: what ``Session.may_set_vfs()`` said.
         root: where sysfs shows network interfaces.
+        procfs: where procfs shows their routes.
     """
     here = root / ifname
     device = here / "device"
@@ -34,6 +42,9 @@ def facts(ifname: str, *, may_set_vfs: bool | None = None, root: Path = _SYSFS) 
         admin_up=None if flags is None else bool(int(flags, 16) & _IFF_UP),
         switchdev=_switchdev(here, root),
         bond_ports=tuple((_text(here / "master" / "bonding" / "slaves") or "").split()),
+        kind=_kind(here),
+        pf=_pf_of(device),
+        routed=_routed({ifname, *_above(here)}, procfs),
     )
 
 
@@ -55,6 +66,49 @@ def _total_vfs(text: str | None, *, known: bool) -> int | None:
     if text is not None:
         return int(text)
     return 0 if known else None
+
+
+def _kind(here: Path) -> str | None:
+    """What an interface is that is no PF: a VF, one's representor, or the kernel's word for it."""
+    if (here / "device" / "physfn").exists():
+        return "vf"
+    if _REPRESENTOR.fullmatch(_text(here / "phys_port_name") or ""):
+        return "representor"
+    words = dict(line.split("=", 1) for line in (_text(here / "uevent") or "").splitlines())
+    return words.get("DEVTYPE")
+
+
+def _pf_of(device: Path) -> str | None:
+    """The name of a VF's PF, where that has a netdev here."""
+    try:
+        return min(netdev.name for netdev in (device / "physfn" / "net").iterdir())
+    except (OSError, ValueError):
+        return None
+
+
+def _above(here: Path) -> set[str]:
+    """What stands on an interface: its bond, and bridges and VLANs on that."""
+    found: set[str] = set()
+    waiting = [here]
+    while waiting:
+        for link in waiting.pop().glob("upper_*"):
+            name = link.name.removeprefix("upper_")
+            if name not in found:
+                found.add(name)
+                waiting.append(here.parent / name)
+    return found
+
+
+def _routed(names: set[str], procfs: Path) -> bool | None:
+    """Whether one of these carries a route; link-local ones and multicast are no use to a host."""
+    ipv4, ipv6 = _text(procfs / "route"), _text(procfs / "ipv6_route")
+    if ipv4 is None:
+        return None
+    by_ipv4 = {line.split()[0] for line in ipv4.splitlines()[1:]}
+    by_ipv6 = {
+        line.split()[-1] for line in (ipv6 or "").splitlines() if not line.startswith(("fe8", "ff"))
+    }
+    return not names.isdisjoint(by_ipv4 | by_ipv6)
 
 
 def _switchdev(here: Path, root: Path) -> bool | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -13,6 +16,7 @@ from pfstatus import (
     LacpReason,
     LacpStatus,
     LinkStatus,
+    OperState,
     VfLinkState,
     sysfs,
 )
@@ -26,6 +30,7 @@ GOOD_FACTS = Facts(
     admin_up=True,
     switchdev=False,
     bond_ports=("ens5f0",),
+    routed=False,
 )
 
 
@@ -81,11 +86,81 @@ def test_link_down_tells_cable_from_setting(look, pf):
     assert wrong(look(), facts) == {"link": (Level.PROBLEM, "ip link set ens5f0 up")}
 
 
+def test_link_of_which_the_driver_tells_nothing_counts_as_up(look, pf):
+    pf.operstate = OperState.UNKNOWN
+    (found,) = [f for f in explain(look(), GOOD_FACTS) if f.topic == "link"]
+    assert found.level is Level.NOTE
+    assert wrong(look()) == {}
+
+
 def test_no_bond_is_mended_by_one(kernel, look, pf):
     kernel.enslave(pf, None)
     level, command = wrong(look())["bond"]
     assert level is Level.PROBLEM
     assert command.startswith("ip link add bond-ens5f0 type bond mode 802.3ad ")
+
+
+def test_two_ports_of_a_nic_get_two_bonds(kernel):
+    added = set()
+    with kernel.session() as session:
+        for name in ("enp129s0f0np0", "enp129s0f0np1", "ens5f0"):
+            kernel.add_pf(name, vfs=1)
+            _, command = wrong(session.get(name))["bond"]
+            added.add(re.match(r"ip link add (\S+) ", command)[1])
+    assert len(added) == 3
+    assert max(map(len, added)) <= 15
+
+
+# ---- what is no PF
+
+
+@pytest.mark.parametrize(
+    ("known", "sentence", "command"),
+    [
+        ({"kind": "bond", "bond_ports": ("ens5f0", "e 1")}, "is a bond", "ens5f0 'e 1'"),
+        ({"kind": "vf", "pf": "ens5f0"}, "is a VF of ens5f0", "ens5f0"),
+        ({"kind": "vf"}, "is a VF of a PF that is not to be seen", ""),
+        ({"kind": "bridge"}, "is called bridge", ""),
+        ({"kind": "loopback"}, "is called loopback", ""),
+        ({"kind": "representor"}, "is called representor", ""),
+    ],
+    ids=["bond", "vf", "vf-in-a-pod", "bridge", "lo", "representor"],
+)
+@pytest.mark.parametrize("vfs", [0, 4], ids=["none", "of-its-device"])
+def test_what_is_no_pf_gets_no_advice_to_change_it(kernel, known, sentence, command, vfs):
+    kernel.add_pf("it", vfs=vfs)
+    with kernel.session() as session:
+        (found,) = explain(session.get("it"), Facts(may_set_vfs=False, **known))
+    assert (found.topic, found.level) == ("kind", Level.PROBLEM)
+    assert sentence in found.sentence
+    assert found.command == f"pfstatus explain {command}".strip()
+
+
+@pytest.mark.parametrize("facts", [Facts(), Facts(total_vfs=0), None], ids=["", "no-sriov", "none"])
+def test_what_may_be_no_pf_gets_no_advice_to_change_it(kernel, facts):
+    kernel.add_pf("eth0", vfs=0)
+    with kernel.session() as session:
+        (found,) = explain(session.get("eth0"), facts)
+    assert (found.topic, found.command) == ("vfs", None)
+
+
+# ---- the host's own uplink
+
+
+def test_commands_that_cut_the_host_off_have_a_warning(kernel, look, pf):
+    routed = replace(GOOD_FACTS, routed=True)
+    assert wrong(look(), routed) == {}, "there is no command"
+    kernel.enslave(pf, None)
+    assert wrong(look(), routed)["uplink"] == (Level.WARNING, None)
+    assert "uplink" not in wrong(look())
+
+
+def test_slow_rate_of_an_uplink_has_the_warning(look, pf):
+    pf.master.lacp_rate = LacpRate.SLOW
+    assert set(wrong(look(), replace(GOOD_FACTS, routed=True))) == {"lacp-rate", "uplink"}
+
+
+# ---- its bond
 
 
 def test_bridge_is_left_first(kernel, look, pf):
@@ -143,9 +218,15 @@ def test_slow_partner_is_noted(look, pf):
 
 
 @pytest.mark.parametrize("step", ["lacp_expire", "lacp_default"])
-def test_lacp_that_is_down_is_a_problem(look, pf, step):
+def test_lacp_that_is_down_is_a_problem_where_vfs_did_not_follow(look, pf, step):
     getattr(pf, step)()
-    assert wrong(look())["lacp"] == (Level.PROBLEM, "cat /proc/net/bonding/bond0")
+    assert wrong(look()) == {
+        "lacp": (Level.WARNING, "cat /proc/net/bonding/bond0"),
+        "vfs-auto": (Level.PROBLEM, "pfstatus relay ens5f0"),
+    }
+    pf.vfs.update(dict.fromkeys(pf.vfs, VfLinkState.DISABLE))
+    assert list(wrong(look())) == ["lacp"]
+    assert works(explain(look(), GOOD_FACTS))
 
 
 def test_no_aggregator_is_a_problem(look, pf):
@@ -172,9 +253,16 @@ def test_vfs_in_disable_are_a_warning_only_while_lacp_is_up(look, pf):
     assert "vfs-disable" not in wrong(look())
 
 
-def test_vf_that_could_not_be_read_is_a_warning(look, pf):
-    pf.hidden.add(1)
-    assert wrong(look())["vfs-missing"][0] is Level.WARNING
+def test_vfs_that_could_not_be_read_are_named(look, pf):
+    pf.hidden |= {1, 2}
+    (found,) = [f for f in explain(look(), GOOD_FACTS) if f.topic == "vfs-missing"]
+    assert found.level is Level.WARNING
+    assert "VF 1-2 " in found.sentence
+
+
+def test_vfs_that_do_not_fit_an_answer_are_said(look):
+    found = wrong(replace(look(), vfs=None, num_vfs=None))
+    assert found == {"vfs": (Level.WARNING, None)}
 
 
 @pytest.mark.parametrize(
@@ -210,6 +298,33 @@ def test_a_name_is_quoted_for_the_shell(kernel):
     assert all("'" in command for command in commands)
 
 
+# ---- another network namespace
+
+
+def test_commands_enter_the_namespace_of_the_pf(kernel, look, pf):
+    pf.vfs[0] = VfLinkState.ENABLE
+    kernel.enslave(pf, None)
+    facts = replace(GOOD_FACTS, may_set_vfs=False, switchdev=None, netns="/run/netns/b c")
+    steps = [
+        step
+        for finding in explain(look(), facts)
+        if finding.command
+        for step in finding.command.removeprefix("sudo ").split(" && ")
+    ]
+    assert len(steps) >= 7
+    assert {tuple(shlex.split(step)[:2]) for step in steps} == {
+        ("nsenter", "--net=/run/netns/b c"),
+    }
+
+
+def test_vfs_are_made_where_sysfs_shows_the_device_from_every_namespace(kernel, look, pf):
+    kernel.create_vfs(pf, 0)
+    facts = replace(GOOD_FACTS, netns="/run/netns/blue")
+    _, command = wrong(look(), facts)["vfs"]
+    assert command == "echo 4 > /sys/bus/pci/devices/0000:5e:00.0/sriov_numvfs"
+    assert wrong(look(), replace(facts, pci_address=None))["vfs"] == (Level.PROBLEM, None)
+
+
 @pytest.mark.parametrize(
     ("vfs", "text"),
     [([], ""), ([3], "3"), ([2, 0, 1], "0-2"), ([0, 1, 4, 6, 7], "0-1,4,6-7")],
@@ -237,11 +352,18 @@ def root(tmp_path):
     (device / "sriov_totalvfs").write_text("64\n")
     (pf / "flags").write_text("0x1003\n")
     (net / "bond0" / "bonding" / "slaves").write_text("ens5f0 ens5f1\n")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "route").write_text("Iface Destination Gateway\n")
     return net
 
 
-def test_facts_are_read_from_sysfs(root):
-    assert sysfs.facts("ens5f0", may_set_vfs=True, root=root) == Facts(
+@pytest.fixture
+def facts(root, tmp_path):
+    return partial(sysfs.facts, root=root, procfs=tmp_path / "proc")
+
+
+def test_facts_are_read_from_sysfs(facts):
+    assert facts("ens5f0", may_set_vfs=True) == Facts(
         may_set_vfs=True,
         driver="ice",
         pci_address="0000:5e:00.0",
@@ -249,18 +371,63 @@ def test_facts_are_read_from_sysfs(root):
         admin_up=True,
         switchdev=False,
         bond_ports=("ens5f0", "ens5f1"),
+        routed=False,
     )
 
 
-def test_facts_of_what_is_not_there_are_not_known(root):
-    assert sysfs.facts("ens9", root=root) == Facts()
+def test_facts_of_what_is_not_there_are_not_known(tmp_path):
+    assert sysfs.facts("ens9", root=tmp_path, procfs=tmp_path) == Facts()
 
 
-def test_representor_tells_switchdev_mode(root):
+def test_kind_is_the_kernels_word(root, facts):
+    (root / "bond0" / "uevent").write_text("DEVTYPE=bond\nINTERFACE=bond0\nIFINDEX=4\n")
+    (root / "ens5f0" / "uevent").write_text("INTERFACE=ens5f0\nIFINDEX=2\n")
+    assert facts("bond0").kind == "bond"
+    assert facts("ens5f0").kind is None
+
+
+def test_vf_names_its_pf(root, facts, tmp_path):
+    pf = tmp_path / "devices" / "0000:5e:00.0"
+    device = tmp_path / "devices" / "0000:5e:01.0"
+    device.mkdir()
+    (device / "physfn").symlink_to(pf)
+    (root / "ens5f0v0").mkdir()
+    (root / "ens5f0v0" / "device").symlink_to(device)
+    found = facts("ens5f0v0")
+    assert (found.kind, found.pf) == ("vf", None), "the PF is in another namespace"
+    (pf / "net" / "ens5f0").mkdir(parents=True)
+    found = facts("ens5f0v0")
+    assert (found.kind, found.pf) == ("vf", "ens5f0")
+
+
+@pytest.mark.parametrize(
+    ("ipv4", "ipv6", "routed"),
+    [
+        ("eth9 00000000 010200C0", "", False),
+        ("ens5f0 000200C0 00000000", "", True),
+        ("bond0 00000000 010200C0", "", True),
+        ("br0 00000000 010200C0", "", True),
+        ("", "fd000000000000000000000000000000 40 ... br0", True),
+        ("", "fe800000000000000000000000000000 40 ... ens5f0", False),
+        ("", "ff000000000000000000000000000000 08 ... ens5f0", False),
+    ],
+    ids=["elsewhere", "itself", "its-bond", "above-its-bond", "ipv6", "link-local", "multicast"],
+)
+def test_routes_through_what_stands_on_it_are_its_own(root, facts, tmp_path, ipv4, ipv6, routed):
+    (root / "br0").mkdir()
+    (root / "ens5f0" / "upper_bond0").symlink_to(root / "bond0")
+    (root / "bond0" / "upper_br0").symlink_to(root / "br0")
+    (tmp_path / "proc" / "route").write_text(f"Iface Destination Gateway\n{ipv4}\n".strip())
+    (tmp_path / "proc" / "ipv6_route").write_text(f"{ipv6}\n")
+    assert facts("ens5f0").routed is routed
+
+
+def test_representor_tells_switchdev_mode(root, facts):
     (root / "ens5f0" / "phys_switch_id").write_text("aa55\n")
-    assert sysfs.facts("ens5f0", root=root).switchdev is None
+    assert facts("ens5f0").switchdev is None
     for name, switch in (("eth0", "bb66"), ("ens5f0_1", "aa55")):
         (root / name).mkdir()
         (root / name / "phys_port_name").write_text("pf0vf1\n")
         (root / name / "phys_switch_id").write_text(f"{switch}\n")
-    assert sysfs.facts("ens5f0", root=root).switchdev is True
+    assert facts("ens5f0").switchdev is True
+    assert facts("ens5f0_1").kind == "representor"

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
-from pfstatus.cli import capture, explain, relay, status, vf_set, watch
-from pfstatus.cli.base import FAILED, describe_error
+from pfstatus.cli import capture, explain, relay, status, text, vf_set, watch
+from pfstatus.cli.base import FAILED, INTERRUPTED, UNREAD, WRONG, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import SupportsWrite
+
 _DESCRIPTION = "LACP of SR-IOV PFs, link states of their VFs, and a relay from one to the other."
 _EPILOG = """\
 exit status:
-  0  the answer is yes: LACP is up on every PF (status), failover would work
-     (explain), every VF was set (set); or it ended as it should
-  1  the answer is no, for at least one PF or VF
-  2  the command line or the configuration is wrong
-  3  it failed: no such interface, not permitted, a file that cannot be written
+  0    the answer is yes: LACP is up on every PF (status), failover would work
+       (explain), every VF was set (set); or it ended as it should
+  1    the answer is no, for at least one PF or VF
+  2    the command line or the configuration is wrong
+  3    it failed: no such interface, not permitted, a file that cannot be
+       written
+  130  Ctrl-C came before the end
+  141  nobody read the output to its end
 
 `pfstatus COMMAND --help` tells of each. Colours: NO_COLOR, FORCE_COLOR.
 """
@@ -30,7 +35,22 @@ class _Parser(argparse.ArgumentParser):
     """One that says in one line what is wrong."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(WRONG, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        # argparse's own keeps quiet where help could not be written.
+        if file is sys.stdout:
+            text.say(message.rstrip("\n"))
+        else:
+            super()._print_message(message, file)
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        text.say(f"{parser.prog} {version('pfstatus')}")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for command in (status, watch, explain, vf_set, relay, capture):
         summary = (command.__doc__ or "").partition("\n")[0]
@@ -62,19 +83,45 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Returns the exit status."""
-    args = parser().parse_args(argv)
+    text.prepare_streams()
+    code = _run(argv)
     try:
-        code: int = args.run(args)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 0
-    except BrokenPipeError:  # `pfstatus watch | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except ValueError as exc:
-        print(f"pfstatus: {exc}", file=sys.stderr)
-        return 2
     except OSError as exc:
-        print(f"pfstatus: {describe_error(exc)}", file=sys.stderr)
+        text.abandon(sys.stdout)
+        code = _failed(exc)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        text.abandon(sys.stderr)
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    try:
+        args = parser().parse_args(argv)
+        code: int = args.run(args)
+    except SystemExit as exc:  # argparse has told all: help, or what is wrong
+        return int(exc.code or 0)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ValueError as exc:
+        text.complain(str(exc))
+        return WRONG
+    except OSError as exc:
+        return _failed(exc)
+    except Exception as exc:
+        if sys.flags.dev_mode:
+            raise
+        text.complain(
+            f"{type(exc).__name__}: {exc}: a fault of pfstatus (PYTHONDEVMODE=1 shows it)"
+        )
         return FAILED
     return code
+
+
+def _failed(exc: OSError) -> int:
+    if isinstance(exc, BrokenPipeError):  # `pfstatus watch | head`
+        return UNREAD
+    text.complain(describe_error(exc))
+    return FAILED

@@ -1,31 +1,31 @@
-"""What the subcommands share: sessions, names, exit statuses, colours, a table."""
+"""What the subcommands share: sessions, names, exit statuses, errors, signals."""
 
 from __future__ import annotations
 
-import os
+import errno
 import signal
-import sys
-from itertools import zip_longest
-from typing import TYPE_CHECKING, TextIO
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from pfstatus.errors import LinkNotFoundError
+from pfstatus.cli.text import GREEN, RED, YELLOW, complain
+from pfstatus.errors import Error, LinkNotFoundError
 from pfstatus.session import Session
 from pfstatus.values import BondMode, LacpStatus
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
 
-    from pfstatus.values import Direction
+    from pfstatus.monitor import Monitor
+    from pfstatus.values import Change, Direction, LinkStatus
 
-YES, NO, FAILED = 0, 1, 3
-"""Exit statuses; 2 is argparse's and that of a bad configuration."""
+YES, NO, WRONG, FAILED, INTERRUPTED, UNREAD = 0, 1, 2, 3, 130, 141
+"""Exit statuses. The last two are a shell's words for a death by SIGINT and by SIGPIPE."""
 
-Cell = str | tuple[str, str]
-"""A text, or a text and its colour."""
-
-BOLD, DIM, RED, GREEN, YELLOW = "1", "2", "31", "32", "33"
 TONES = {LacpStatus.UP: GREEN, LacpStatus.DOWN: RED, LacpStatus.UNKNOWN: YELLOW}
+
+_SAY_AGAIN = 60.0  # seconds until an error that stays is said once more
 
 
 def open_session(
@@ -57,6 +57,45 @@ def names(session: Session, given: list[str]) -> list[str]:
     return found
 
 
+def look(session: Session, name: str) -> LinkStatus:
+    """One PF with its VFs, or without where the kernel cannot fit them into an answer."""
+    try:
+        return session.get(name)
+    except Error as exc:
+        if exc.errno != errno.EMSGSIZE:
+            raise
+        return session.get(name, vfs=False)
+
+
+def changes(monitor: Monitor, until: float | None = None) -> Iterator[Change]:
+    """Each change, until the monitor is stopped.
+
+    A PF that cannot be asked is said, and asked again by and by: the others go on.
+
+    Args:
+        monitor: what to watch.
+        until: when to end, on the monotonic clock.
+
+    Raises:
+        Error: something failed that is no PF's alone.
+    """
+    said: dict[str, tuple[str, float]] = {}
+    while not monitor.stopped:
+        now = time.monotonic()
+        if until is not None and now >= until:
+            return
+        try:
+            yield from monitor.poll(None if until is None else until - now)
+        except Error as exc:
+            if exc.filename is None:
+                raise
+            text, now = describe_error(exc), time.monotonic()
+            before, when = said.get(exc.filename, ("", now))
+            if text != before or now - when >= _SAY_AGAIN:
+                complain(f"{text} (asking again)")
+                said[exc.filename] = text, now
+
+
 def describe_error(exc: OSError) -> str:
     """One line: the cause and, where there is one, the cure."""
     if isinstance(exc, LinkNotFoundError):
@@ -67,41 +106,26 @@ def describe_error(exc: OSError) -> str:
 
 
 def stop_by_signal(stop: Callable[[], None]) -> None:
-    """Ctrl-C and SIGTERM end a wait instead of the process."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    """Ctrl-C, SIGTERM and a terminal that closes end a wait instead of the process."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # nohup
         signal.signal(number, lambda *_: stop())
 
 
-def coloured(stream: TextIO) -> bool:
-    """Whether to write colours: to terminals, unless NO_COLOR (no-color.org) says no."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+@contextmanager
+def interrupt_held() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C waits until what is being done can be told; gives what says that it was typed."""
+    typed = False
 
+    def note(*_: object) -> None:
+        nonlocal typed
+        typed = True
 
-class Painter:
-    """Colours texts, or leaves them alone."""
-
-    def __init__(self, stream: TextIO = sys.stdout) -> None:
-        self._on = coloured(stream)
-
-    def __call__(self, cell: Cell, width: int = 0) -> str:
-        """The cell, padded to a width of visible characters."""
-        text, tone = (cell, "") if isinstance(cell, str) else cell
-        padded = text.ljust(width)
-        if not (self._on and tone and text):
-            return padded
-        return f"\x1b[{tone}m{text}\x1b[0m{padded[len(text) :]}"
-
-
-def table(rows: Sequence[Sequence[Cell]], paint: Painter) -> str:
-    """Rows in columns of even width."""
-    texts = [[cell if isinstance(cell, str) else cell[0] for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip_longest(*texts, fillvalue="")]
-    lines = [
-        "  ".join(paint(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines)
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: typed
+    finally:
+        signal.signal(signal.SIGINT, before)

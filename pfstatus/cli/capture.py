@@ -1,28 +1,38 @@
-"""Record what passes between pfstatus and the kernel, for Wireshark and for bug reports.
+"""Record what pfstatus and the kernel say, for Wireshark and bug reports.
 
-Watches the PFs, those named or all ports of 802.3ad bonds, reads their VFs at first and when LACP
-changes, and writes each rtnetlink message of its sockets to a pcapng file; nothing is set.
-pfstatus.testing.replay() plays it again elsewhere. The file tells names, addresses and states of
-these interfaces and their bonds, and nothing of traffic.
-Ends after --seconds, with Ctrl-C or SIGTERM. Exit status: 0, or 3 if it failed.
+Watches the PFs, those named or all ports of 802.3ad bonds, reads their VFs at
+first and when LACP changes, and writes each rtnetlink message of its sockets to
+a new pcapng file, or with - to stdout:
+
+  pfstatus capture bug.pcapng ens5f0 --seconds 60
+  pfstatus capture - | wireshark -k -i -
+
+Nothing is set. pfstatus.testing.replay() plays it again elsewhere. The file
+tells names, addresses and states of these interfaces and their bonds, and
+nothing of traffic. Ends after --seconds, with Ctrl-C or SIGTERM.
+Exit status: 0, or 3 if it failed.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from pfstatus.cli.base import YES, names, open_session, stop_by_signal
+from pfstatus.cli.base import YES, changes, names, open_session, stop_by_signal
+from pfstatus.cli.text import complain
 from pfstatus.errors import Error
 from pfstatus.monitor import Monitor
 from pfstatus.recording.pcapng import Writer
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
+    from pfstatus.session import Session
     from pfstatus.values import Direction
 
 NAME = "capture"
@@ -30,7 +40,7 @@ NAME = "capture"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="to write, such as bug.pcapng")
+    parser.add_argument("file", metavar="FILE", help="a new file, such as bug.pcapng, or -")
     parser.add_argument("interfaces", nargs="*", metavar="PF")
     parser.add_argument(
         "--seconds", type=float, metavar="N", help="how long; without, until Ctrl-C"
@@ -42,40 +52,89 @@ def run(args: argparse.Namespace) -> int:
     if args.seconds is not None and not args.seconds > 0:
         msg = f"--seconds must be positive, not {args.seconds:g}"
         raise ValueError(msg)
-    failures: list[OSError] = []
-    with args.file.open("wb", buffering=0) as file:
-        writer = Writer(file, comment=f"pfstatus capture {' '.join(args.interfaces)}".strip())
-
-        def tap(direction: Direction, data: bytes) -> None:
-            # Not raised here, in the midst of a question, but when that is over.
-            try:
-                writer.write(direction, data)
-            except OSError as exc:
-                failures.append(exc)
-
-        with open_session(args, events=True, tap=tap) as session:
-            session.may_set_vfs()  # so that the recording tells
-            watched = names(session, args.interfaces)
-            monitor = Monitor(*watched, every_event=True, session=session)
-            stop_by_signal(monitor.stop)
-            with monitor:
-                _watch(monitor, args.seconds, failures)
-    if failures:
-        failures[0].filename = str(args.file)
-        raise failures[0]
-    print(f"pfstatus: {writer.packets} packets in {args.file}", file=sys.stderr)
+    with open_session(args) as session:
+        _refuse_interface(session, args.file)
+        watched = names(session, args.interfaces)
+    with _open(args.file) as file:
+        try:
+            recording = _Recording(file, f"pfstatus capture {' '.join(args.interfaces)}".strip())
+            _record(args, watched, recording)
+            if recording.failure:
+                raise recording.failure
+        except OSError as exc:
+            if not isinstance(exc, Error):
+                exc.filename = args.file
+            raise
+    complain(f"{recording.packets} packets in {args.file}")
     return YES
 
 
-def _watch(monitor: Monitor, seconds: float | None, failures: list[OSError]) -> None:
-    end = None if seconds is None else time.monotonic() + seconds
+def _record(args: argparse.Namespace, watched: list[str], recording: _Recording) -> None:
+    with open_session(args, events=True, tap=recording) as session:
+        session.may_set_vfs()  # so that the recording tells
+        with Monitor(*watched, every_event=True, session=session) as monitor:
+            recording.stop = monitor.stop
+            stop_by_signal(monitor.stop)
+            _watch(monitor, args.seconds)
+
+
+class _Recording(Writer):
+    """A tap that keeps what went wrong until the question in whose midst it is called is over."""
+
+    failure: OSError | None = None
+    stop: Callable[[], None] = staticmethod(lambda: None)
+    """Ends the recording, once there is something to end."""
+
+    def __call__(self, direction: Direction, data: bytes) -> None:
+        try:
+            self.write(direction, data)
+        except OSError as exc:
+            self.failure = exc
+            self.stop()
+
+
+def _refuse_interface(session: Session, file: str) -> None:
+    """`pfstatus capture ens5f0` means a PF, not a file of that name."""
+    if "/" in file or file == "-":
+        return
+    try:
+        session.get(file, vfs=False)
+    except (Error, ValueError):
+        return
+    msg = (
+        f"{file} is an interface; the file comes first: pfstatus capture bug.pcapng {file} "
+        f"(a file of that name is ./{file})"
+    )
+    raise ValueError(msg)
+
+
+def _open(name: str) -> BinaryIO:
+    """A new file; or what is there, where that is none that would be lost.
+
+    Raises:
+        OSError: it is there already, or cannot be written.
+        ValueError: it is a terminal.
+    """
+    if name == "-":
+        if sys.stdout.isatty():
+            msg = "a recording is no text for a terminal: capture - | wireshark -k -i -"
+            raise ValueError(msg)
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    path = Path(name)
+    if path.exists() and not path.is_file():
+        return path.open("wb", buffering=0)  # a pipe, a device
+    try:
+        return path.open("xb", buffering=0)
+    except FileExistsError as exc:
+        exc.strerror = "it is there already: name a new file"
+        raise
+
+
+def _watch(monitor: Monitor, seconds: float | None) -> None:
+    until = None if seconds is None else time.monotonic() + seconds
     lacp: dict[str, object] = {}
-    while not monitor.stopped and not failures:
-        left = None if end is None else end - time.monotonic()
-        if left is not None and left <= 0:
-            return
-        for change in monitor.poll(left if left is not None else 1.0):
-            if change.new.ifindex and lacp.get(change.name) != change.new.lacp:
-                with suppress(Error):  # which is recorded, too
-                    monitor.session.get(change.name)
-            lacp[change.name] = change.new.lacp
+    for change in changes(monitor, until):
+        if change.new.ifindex and lacp.get(change.name) != change.new.lacp:
+            with suppress(Error):  # which is recorded, too
+                monitor.session.get(change.name)
+        lacp[change.name] = change.new.lacp

@@ -1,29 +1,29 @@
-"""Say in sentences whether failover would work on PFs, and how to mend what is missing.
+"""Say whether failover would work on PFs, and how to mend what is missing.
 
-Exit status: 0 it would work on all of them, 1 it would not on one, 3 one could not be read.
+Exit status: 0 it would work on all of them, or has, where LACP is down;
+1 it would not on one, 3 one could not be read.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-import textwrap
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pfstatus import sysfs
-from pfstatus.cli.base import (
+from pfstatus.cli.base import FAILED, NO, YES, describe_error, look, names, open_session
+from pfstatus.cli.text import (
     BOLD,
     DIM,
-    FAILED,
     GREEN,
-    NO,
     RED,
     YELLOW,
-    YES,
     Painter,
-    describe_error,
-    names,
-    open_session,
+    complain,
+    paragraph,
+    say,
+    shell_lines,
 )
 from pfstatus.errors import Error, LinkNotFoundError
 from pfstatus.explain import Facts, Finding, Level, explain, works
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from pfstatus.session import Session
 
 NAME = "explain"
+_LOOPBACK = 1  # the ifindex of lo, in each network namespace
 _MARKS = {
     Level.GOOD: ("✓", GREEN),
     Level.NOTE: ("·", DIM),
     Level.WARNING: ("!", YELLOW),
     Level.PROBLEM: ("✗", RED),
 }
-_WIDTH = 96
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,32 +60,40 @@ def run(args: argparse.Namespace) -> int:
         permitted = session.may_set_vfs()
         for name in names(session, args.interfaces):
             try:
-                answers.append(_look(session, name, permitted=permitted, here=args.netns is None))
+                answers.append(_judge(session, name, Facts(permitted, netns=args.netns)))
             except Error as exc:
-                print(f"pfstatus: {describe_error(exc)}", file=sys.stderr)
+                complain(describe_error(exc))
                 code = FAILED
     if args.json:
-        print(json.dumps([_plain(*answer) for answer in answers], indent=2))
+        say(json.dumps([_plain(*answer) for answer in answers], indent=2))
     else:
         paint = Painter()
-        print("\n\n".join(_text(*answer, paint) for answer in answers))
+        say("\n\n".join(_text(*answer, paint) for answer in answers))
     return code or (YES if all(works(findings) for _, findings in answers) else NO)
 
 
-def _look(
-    session: Session, name: str, *, permitted: bool, here: bool
-) -> tuple[LinkStatus, tuple[Finding, ...]]:
+def _judge(session: Session, name: str, known: Facts) -> tuple[LinkStatus, tuple[Finding, ...]]:
     try:
-        status = session.get(name)
+        status = look(session, name)
     except LinkNotFoundError:
-        status = LinkStatus(name, Lacp(LacpStatus.UNKNOWN, LacpReason.ABSENT, "It is absent."))
-    # sysfs shows the namespace that it was mounted in.
-    facts = (
-        sysfs.facts(status.ifname, may_set_vfs=permitted)
-        if here and status.ifname
-        else Facts(may_set_vfs=permitted)
-    )
-    return status, explain(status, facts)
+        lacp = Lacp(LacpStatus.UNKNOWN, LacpReason.ABSENT, "It is absent.")
+        status = LinkStatus(name, lacp)
+        return status, explain(status, known)
+    if known.netns is None:  # sysfs shows the namespace that it was mounted in
+        known = sysfs.facts(status.ifname or name, may_set_vfs=known.may_set_vfs)
+    kind, ports = known.kind, known.bond_ports
+    if status.ifindex == _LOOPBACK:
+        kind = "loopback"
+    with suppress(Error):  # too many links come and go
+        bonded = session.ports()
+        own = [port for port in bonded if port.master == status.ifindex]
+        kind = "bond" if own else kind
+        ports = tuple(
+            port.ifname or port.name
+            for port in own or bonded
+            if own or (status.master and port.master == status.master)
+        )
+    return status, explain(status, replace(known, kind=kind, bond_ports=ports))
 
 
 def _plain(status: LinkStatus, findings: tuple[Finding, ...]) -> dict[str, object]:
@@ -104,23 +112,28 @@ def _text(status: LinkStatus, findings: tuple[Finding, ...], paint: Painter) -> 
         for level, count in counts
         if count and level in (Level.PROBLEM, Level.WARNING)
     ]
-    if works(findings):
-        answer = (
-            f"failover would work, as long as a relay runs (pfstatus relay {status.name})",
-            GREEN,
-        )
-    else:
-        answer = ("failover would not work", RED)
+    answer = _answer(status, works=works(findings))
     summary = f" ({', '.join(reversed(counted))})" if counted else ""
     lines = [f"{paint((status.name, BOLD))}: {paint(answer)}{summary}", ""]
     # What is to be mended comes last, where the eye is.
     for finding in sorted(findings, key=lambda finding: list(Level).index(finding.level)):
-        mark, *rest = textwrap.wrap(
-            f"  {_MARKS[finding.level][0]} {finding.sentence}", _WIDTH, subsequent_indent="    "
-        )
-        lines.append(mark.replace(_MARKS[finding.level][0], paint(_MARKS[finding.level]), 1))
-        lines += rest
+        mark = _MARKS[finding.level]
+        begin = f"  {mark[0]} "
+        first, *rest = paragraph(finding.sentence, begin)
+        lines += [first.replace(mark[0], paint(mark), 1), *rest]
         if finding.command:
-            # Whole, to be copied.
-            lines.append(f"      {paint(('$ ' + finding.command, BOLD))}")
+            lines += [paint((line, BOLD)) for line in shell_lines(finding.command, "      $ ")]
     return "\n".join(lines)
+
+
+def _answer(status: LinkStatus, *, works: bool) -> tuple[str, str]:
+    """The answer in a line, and its colour."""
+    if status.lacp.reason is LacpReason.LINK_DOWN:
+        return "its link is down, and VFs in auto with it", RED
+    if status.lacp.status is LacpStatus.DOWN:
+        if works:
+            return "LACP is down and so are its VFs: failover has taken place", YELLOW
+        return "LACP is down, and failover has not taken place", RED
+    if works:
+        return f"failover would work while a relay runs (pfstatus relay {status.name})", GREEN
+    return "failover would not work", RED

@@ -1,7 +1,8 @@
-"""The reference relay: when LACP is lost on a PF, its VFs go from auto to disable, and back.
+"""The reference relay: VFs go from auto to disable when LACP is lost, and back.
 
-Writes a JSON object a line. Options and environment are those of examples/relay.py.
-Exit status: 0 ended by SIGTERM or SIGINT, 2 bad configuration, 3 something failed.
+Writes a JSON object a line. Options and environment are those of
+examples/relay.py. Exit status: 0 ended by SIGTERM, SIGINT or SIGHUP,
+2 bad configuration, 3 something failed.
 """
 
 from __future__ import annotations

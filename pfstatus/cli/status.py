@@ -1,36 +1,24 @@
 """Show LACP and VFs of PFs: those named, or all ports of 802.3ad bonds.
 
-Exit status: 0 LACP is up on all of them, 1 it is not on one, 3 one could not be read.
+Exit status: 0 LACP is up on all of them, 1 it is not on one,
+3 one could not be read.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from pfstatus.cli.base import (
-    BOLD,
-    FAILED,
-    NO,
-    RED,
-    TONES,
-    YELLOW,
-    YES,
-    Painter,
-    describe_error,
-    names,
-    open_session,
-    table,
-)
+from pfstatus.cli.base import FAILED, NO, TONES, YES, describe_error, look, names, open_session
+from pfstatus.cli.text import BOLD, RED, YELLOW, Painter, complain, say, table
 from pfstatus.errors import Error
 from pfstatus.values import BondMode, LacpRate, LacpStatus, LinkStatus, OperState, VfLinkState
 
 if TYPE_CHECKING:
     import argparse
 
-    from pfstatus.cli.base import Cell
+    from pfstatus.cli.text import Cell
     from pfstatus.values import Bond
 
 NAME = "status"
@@ -53,12 +41,12 @@ def run(args: argparse.Namespace) -> int:
     with open_session(args) as session:
         for name in names(session, args.interfaces):
             try:
-                found.append(session.get(name))
+                found.append(look(session, name))
             except Error as exc:
-                print(f"pfstatus: {describe_error(exc)}", file=sys.stderr)
+                complain(describe_error(exc))
                 code = FAILED
     if args.json:
-        print(json.dumps([pf.to_dict() for pf in found], indent=2))
+        say(json.dumps([pf.to_dict() for pf in found], indent=2))
     elif found:
         _show(found)
     return code or (YES if all(pf.lacp.status is LacpStatus.UP for pf in found) else NO)
@@ -67,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
 def _show(found: list[LinkStatus]) -> None:
     paint = Painter()
     head = [(column, BOLD) for column in _COLUMNS]
-    print(table([head, *map(_row, found)], paint))
+    say(table([head, *map(_row, found)], paint))
     for pf in found:
         if pf.lacp.status is not LacpStatus.UP:
-            print(f"\n{paint((pf.name, TONES[pf.lacp.status]))}: {pf.lacp.sentence}")
+            say(f"\n{paint((pf.name, TONES[pf.lacp.status]))}: {pf.lacp.sentence}")
 
 
 def _row(pf: LinkStatus) -> tuple[Cell, ...]:

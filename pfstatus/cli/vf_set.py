@@ -3,26 +3,37 @@
   pfstatus set ens5f0 0=disable 2-5=auto
   pfstatus set ens5f0 all=auto
 
-Exit status: 0 every VF is as wanted, 1 one is not, 3 nothing was tried.
+disable cuts off the pods that use the VF, or has their bond take another one.
+Ctrl-C ends it between two VFs, and what was done until then is told.
+
+Exit status: 0 every VF is as wanted, 1 one is not, 2 there is no such VF,
+3 nothing was tried, 130 Ctrl-C came before the last one.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pfstatus.cli.base import GREEN, NO, RED, YES, Painter, describe_error, open_session, table
-from pfstatus.values import VfLinkState
+from pfstatus.cli.base import INTERRUPTED, NO, YES, describe_error, interrupt_held, open_session
+from pfstatus.cli.text import GREEN, RED, Painter, complain, paragraph, say, table
+from pfstatus.errors import Error
+from pfstatus.explain import ranges
+from pfstatus.values import LacpStatus, VfLinkState
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
+    from pfstatus.cli.text import Cell
+    from pfstatus.session import Session
     from pfstatus.values import LinkStatus, VfResult
 
 NAME = "set"
 _VFS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
+_BATCH = 4  # VFs in a message: after each, Ctrl-C is heard and others get the RTNL lock
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,19 +51,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run it."""
     wanted = [_parse(setting) for setting in args.settings]
-    with open_session(args) as session:
+    with open_session(args) as session, interrupt_held() as interrupted:
         status = session.get(args.interface)
         settings = _settings(wanted, status)
-        results = session.set_vf_link_state(status, settings)
-        # Reading once more is what tells; of a PF that went meanwhile the results do.
-        seen = {vf.vf: vf.link_state for vf in session.vfs(status)[2]}
-    answers = [(result, _failure(result, seen)) for result in results]
+        results, why = _set(session, status, settings, interrupted)
+        seen = _read_again(session, status) if results else {}
+    failures: dict[int, str | None] = dict.fromkeys(settings, f"not tried: {why}")
+    failures |= {result.vf: _failure(result, seen) for result in results}
     if args.json:
-        print(json.dumps([_plain(*answer) for answer in answers], indent=2))
+        say(json.dumps([_plain(vf, settings[vf], failures[vf]) for vf in settings], indent=2))
     else:
-        paint = Painter()
-        print(table([_row(*answer) for answer in answers], paint))
-    return NO if any(failure for _, failure in answers) else YES
+        say(table([*_rows(settings, failures)], Painter()))
+        done = {settings[vf] for vf, failure in failures.items() if not failure}
+        for note in _notes(status, done):
+            say("\n".join(paragraph(note)))
+    if interrupted():
+        return INTERRUPTED
+    return NO if any(failures.values()) else YES
+
+
+def _set(
+    session: Session,
+    status: LinkStatus,
+    settings: dict[int, VfLinkState],
+    interrupted: Callable[[], bool],
+) -> tuple[list[VfResult], str]:
+    """What became of the VFs that were tried, and why the rest was not.
+
+    Raises:
+        Error: nothing was tried.
+    """
+    results: list[VfResult] = []
+    items = [*settings.items()]
+    while len(results) < len(items):
+        if interrupted():
+            return results, "interrupted"
+        batch = items[len(results) : len(results) + _BATCH]
+        try:
+            results += session.set_vf_link_state(status, dict(batch))
+        except Error as exc:
+            if not results:
+                raise
+            return results, describe_error(exc)
+    return results, ""
+
+
+def _read_again(session: Session, status: LinkStatus) -> dict[int, VfLinkState]:
+    """What the driver says that its VFs are by now; nothing if it cannot."""
+    try:
+        return {vf.vf: vf.link_state for vf in session.vfs(status)[2]}
+    except Error as exc:
+        complain(f"{describe_error(exc)}: whether the driver did what it accepted is not known")
+        return {}
 
 
 def _parse(text: str) -> tuple[str, VfLinkState]:
@@ -74,30 +124,51 @@ def _numbers(vfs: str, status: LinkStatus) -> Iterable[int]:
 
 def _settings(wanted: list[tuple[str, VfLinkState]], status: LinkStatus) -> dict[int, VfLinkState]:
     settings: dict[int, VfLinkState] = {}
+    count = status.num_vfs or 0
+    there_are = f"VFs {ranges(range(count))}" if count > 1 else "VF 0 alone" if count else "no VFs"
     for vfs, state in wanted:
         numbers = list(_numbers(vfs, status))
-        if not numbers:
-            what = f"{status.name} has no VFs" if vfs == "all" else f"{vfs} is no range"
-            raise ValueError(what)
+        if not numbers and vfs != "all":
+            msg = f"{vfs} is no range"
+            raise ValueError(msg)
         for vf in numbers:
             if vf in settings:
                 msg = f"VF {vf} is named twice"
                 raise ValueError(msg)
             settings[vf] = state
+    if not settings or max(settings) >= count:
+        msg = f"{status.name} has {there_are}"
+        raise ValueError(msg)
     return settings
 
 
 def _failure(result: VfResult, seen: dict[int, VfLinkState]) -> str | None:
     if result.error is not None:
-        return result.error.strerror or describe_error(result.error)
+        return f"failed: {result.error.strerror or describe_error(result.error)}"
     now = seen.get(result.vf, result.link_state)
     return None if now is result.link_state else f"the driver accepted, but it is still {now}"
 
 
-def _plain(result: VfResult, failure: str | None) -> dict[str, object]:
-    return {"vf": result.vf, "link_state": str(result.link_state), "error": failure}
+def _plain(vf: int, state: VfLinkState, failure: str | None) -> dict[str, object]:
+    error = failure and failure.removeprefix("failed: ")
+    return {"vf": vf, "link_state": str(state), "error": error}
 
 
-def _row(result: VfResult, failure: str | None) -> tuple[str | tuple[str, str], ...]:
-    answer = (f"failed: {failure}", RED) if failure else ("set", GREEN)
-    return f"VF {result.vf}", str(result.link_state), answer
+def _rows(
+    settings: dict[int, VfLinkState], failures: dict[int, str | None]
+) -> Iterator[tuple[Cell, ...]]:
+    """A row for each run of VFs that fared alike."""
+    for (state, failure), run in groupby(settings, lambda vf: (settings[vf], failures[vf])):
+        vfs = [*run]
+        answer = (failure, RED) if failure else ("set", GREEN)
+        yield f"{'VF' if len(vfs) == 1 else 'VFs'} {ranges(vfs)}", str(state), answer
+
+
+def _notes(status: LinkStatus, states: set[VfLinkState]) -> Iterator[str]:
+    """What follows from states that were set."""
+    if VfLinkState.DISABLE in states:
+        yield "Who uses a VF in disable is cut off until it is set to auto."
+    if VfLinkState.ENABLE in states:
+        yield "A VF in enable follows no cable, and no relay touches it: it does not fail over."
+    if VfLinkState.AUTO in states and status.lacp.status is LacpStatus.DOWN:
+        yield f"LACP is {status.lacp} on {status.name}: a relay that runs disables them again."

@@ -1,6 +1,7 @@
-"""Tell of each change of PFs as it comes: those named, or all ports of 802.3ad bonds.
+"""Tell of each change of PFs: those named, or all ports of 802.3ad bonds.
 
-The first line of each PF is its present. Ends with Ctrl-C or SIGTERM, and then with 0.
+The first lines of each PF are its present. A PF that cannot be asked is said on
+stderr, and asked again. Ends with Ctrl-C, and then with 130.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pfstatus.cli.base import DIM, TONES, YES, Painter, names, open_session, stop_by_signal
+from pfstatus.cli.base import TONES, YES, changes, names, open_session
+from pfstatus.cli.text import DIM, Painter, paragraph, say
 from pfstatus.explain import ranges
 from pfstatus.monitor import Monitor
 from pfstatus.relay.report import rfc3339
@@ -51,12 +53,10 @@ def run(args: argparse.Namespace) -> int:
     with session:
         watched = names(session, args.interfaces)
         with Monitor(*watched, interval=args.interval, vfs=args.vfs, session=session) as monitor:
-            stop_by_signal(monitor.stop)
             paint = Painter()
             width = max(map(len, watched))
-            for change in monitor:
-                line = _json(change) if args.json else _line(change, width, paint)
-                print(line, flush=True)
+            for change in changes(monitor):
+                say(_json(change) if args.json else "\n".join(_lines(change, width, paint)))
     return YES
 
 
@@ -64,31 +64,37 @@ def _json(change: Change) -> str:
     return json.dumps({"time": rfc3339(time.time_ns()), **change.to_dict()}, separators=(",", ":"))
 
 
-def _line(change: Change, width: int, paint: Painter) -> str:
+def _lines(change: Change, width: int, paint: Painter) -> Iterator[str]:
+    """The change, and below it what it consists of."""
     clock = datetime.now().strftime("%H:%M:%S.%f")[:-3]
     tone = TONES[change.new.lacp.status]
-    what = ", ".join(_differences(change))
-    news = change.old is None or change.old.lacp != change.new.lacp
-    why = f"  {change.new.lacp.sentence}" if news else ""
-    cause = paint((f"[{change.cause}]", DIM))
-    return f"{paint((clock, DIM))}  {change.name.ljust(width)}  {paint((what, tone))}{why} {cause}"
+    head = f"{clock}  {change.name.ljust(width)}  "
+    news, *rest = _news(change)
+    first, *more = paragraph(f"{news} [{change.cause}]", head, " " * len(head))
+    what = first.removeprefix(head)
+    yield f"{paint((clock, DIM))}{head[len(clock) :]}{paint((what, tone))}"
+    indent = " " * (len(clock) + 2)
+    for line in [*more, *(line for text in rest for line in paragraph(text, indent))]:
+        yield paint((line, DIM))
 
 
-def _differences(change: Change) -> Iterator[str]:
+def _news(change: Change) -> list[str]:
+    """What there is to tell: the most important first, the details together at the end."""
     old, new = change.old, change.new
+    vfs = [_vfs(new)] if new.vfs and (old is None or old.vfs != new.vfs) else []
     if old is None:
-        yield f"LACP {new.lacp}"
-        if new.vfs:
-            yield _vfs(new)
-        return
+        return [f"LACP {new.lacp}", new.lacp.sentence, *vfs]
+    details = ", ".join([*_differences(old, new), *vfs])
     if old.lacp != new.lacp:
-        yield f"LACP {old.lacp} → {new.lacp}"
+        return [f"LACP {old.lacp} → {new.lacp}", new.lacp.sentence, *([details] if details else [])]
+    return [details or "touched"]
+
+
+def _differences(old: LinkStatus, new: LinkStatus) -> Iterator[str]:
     before, after = _details(old), _details(new)
     for word in before:
         if before[word] != after[word]:
             yield f"{word} {before[word]} → {after[word]}"
-    if new.vfs and old.vfs != new.vfs:
-        yield _vfs(new)
 
 
 def _details(pf: LinkStatus) -> dict[str, str]:
