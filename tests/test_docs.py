@@ -21,6 +21,7 @@ import os
 import queue
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,8 @@ class Block(NamedTuple):
     code: str
     before: str = ""
     """What happens first: `<!-- stage: statements -->` on the line above, unseen by readers."""
+    run: bool = False
+    """Whether shell is run: `<!-- run -->` on the line above."""
 
 
 def blocks_of_page(path: Path) -> list[Block]:
@@ -73,7 +76,8 @@ def blocks_of_page(path: Path) -> list[Block]:
             code = dedent("\n".join(lines)) + "\n"
             stage = re.fullmatch(r"<!-- stage: (.*) -->", last)
             word = (language.split() or [""])[0]
-            found.append(Block(f"{path}:{begun}", word, code, stage[1] if stage else ""))
+            before, run = stage[1] if stage else "", last == "<!-- run -->"
+            found.append(Block(f"{path}:{begun}", word, code, before, run))
             fence = ""
         elif fence:
             lines.append(line)
@@ -273,7 +277,7 @@ def test_python_of_a_docstring_runs(stage, block):
 
 
 def test_every_block_names_a_language_that_is_checked():
-    known = {"python", "text", "c", "json", "ini", *SHELL, *DIRECTIVES}
+    known = {"python", "text", "c", "go", "cmake", "json", "ini", *SHELL, *DIRECTIVES}
     everywhere = [block for path in PAGES for block in blocks_of_page(path)]
     assert len(everywhere) > 30
     assert [block.place for block in everywhere if block.language not in known] == []
@@ -300,6 +304,62 @@ def test_c_compiles(block, tmp_path):
         check=True,
         cwd=tmp_path,
     )
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of what git knows of here, changes included."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+    for name in filter(None, os.fsdecode(files).split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """Where libpfstatus is once every block of shell that can be run was run."""
+    tree, prefix = checkout(tmp_path_factory.mktemp("tree")), tmp_path_factory.mktemp("prefix")
+    code = [block.code for block in blocks("sh") if block.run]
+    assert len(code) >= 3
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(
+        ["bash", "-euc", "".join(code)],
+        cwd=tree,
+        env=os.environ | {"PATH": path, "PREFIX": str(prefix)},
+        timeout=300,
+        check=True,
+    )
+    for program in ("status", "status-static"):
+        ran = subprocess.run(
+            [tree / "build" / program, "lo"],
+            env={"LD_LIBRARY_PATH": str(prefix / "lib")},
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert ran.stdout.startswith("lo: no-bond"), program
+    return prefix
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_libpfstatus_is_built_installed_and_linked_as_the_pages_say(installed):
+    assert (installed / "include" / "pfstatus.h").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@by_place(blocks("go"))
+def test_go_compiles(installed, block, tmp_path):
+    if not shutil.which("go"):
+        pytest.skip("no go here: apt-get install golang-go, or another Go on the path")
+    (tmp_path / "main.go").write_text(block.code)
+    (tmp_path / "go.mod").write_text("module example\n\ngo 1.19\n")
+    environment = os.environ | {"PKG_CONFIG_PATH": str(installed / "lib" / "pkgconfig")}
+    subprocess.run(["go", "vet", "."], cwd=tmp_path, env=environment, check=True, timeout=300)
 
 
 @by_place(blocks("json"))
@@ -345,11 +405,13 @@ def command_line(words: list[str]) -> None:
     """Refuse what the command pfstatus would refuse."""
     from pfstatus.cli import parser
 
+    code = None
     with contextlib.redirect_stderr(io.StringIO()) as said:
         try:
             parser().parse_args(words)
-        except SystemExit:
-            pytest.fail(said.getvalue())
+        except SystemExit as exc:
+            code = exc.code
+    assert not code, said.getvalue()
 
 
 def unit_of(block: Block) -> configparser.ConfigParser:
@@ -426,6 +488,8 @@ def site(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(site):
     for page in site.rglob("*.html"):
         fetched = re.findall(
@@ -436,6 +500,8 @@ def test_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(site):
         assert not re.search(r"url\([\"']?(https?:)?//|@import", sheet.read_text()), sheet
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_reference_of_c_has_every_function_of_the_header(site):
     header = (ROOT / "csrc/pfstatus.h").read_text()
     functions = re.findall(r"^PFS_API [^;(]*?(pfs_\w+)\(", header, re.MULTILINE)

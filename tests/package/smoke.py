@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether an installed pfstatus works: smoke.py VERSION, in a network namespace of its own.
 
-Needs what a user has who typed `pip install pfstatus`, and nothing else: no pytest, no checkout.
+Needs what a user has who installed the wheel, and nothing else: no pytest, no checkout.
 """
 
 import errno
