@@ -3,6 +3,7 @@
 #
 #   make demo     the main job, live, on a real kernel in a virtual machine
 #   make test     every test there is: lint, types, C, Python, network namespace, lab
+#   make check    lint, types and what is quick of the Python tests: for everyday work
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
 #   make lab-matrix  the same on each kernel series that the archive offers
 #   make docs     the documentation, into build/docs
@@ -16,7 +17,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 
-.PHONY: demo test lint test-c test-python lab lab-matrix docs wheel bench bench-check fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-matrix docs wheel bench bench-check fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -26,11 +27,17 @@ demo: setup-lab
 test: setup-test lint test-c test-python lab
 	@echo "make test: all rings passed"
 
-lint: setup-test
+lint: setup-build lint-only
+
+lint-only:
 	$(VENV)/ruff check . examples/cni/pfstatus-cni
 	$(VENV)/ruff format --check pfstatus tests
 	$(VENV)/mypy
 	$(VENV)/mypy examples examples/cni/pfstatus-cni
+
+check: setup-build
+	@$(MAKE) --no-print-directory lint-only
+	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench -q -m 'not slow' -n auto
 
 test-c: setup-test
 	PATH="$(CURDIR)/$(VENV):$$PATH" tests/c/run.sh
