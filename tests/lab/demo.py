@@ -35,30 +35,33 @@ RELAY_ENVIRONMENT = {
 }
 
 TOPOLOGY = """
-   pod                         node                            switch
-  ┌──────────────────┐        ┌──────────────────┐           ┌──────────────────┐
-  │          ┌ pf0v0 ┼─ VF 0 ─┼─ pf0 ── bond0    ╞═══════════╡ sw0 ┐            │
-  │   net0 ──┤       │        │                  │   cables  │     ├─ 192.0.2.1 │
-  │          └ pf1v0 ┼─ VF 0 ─┼─ pf1 ── bond1    ╞═══════════╡ sw1 ┘            │
-  └──────────────────┘        └──────────────────┘           └──────────────────┘
-   bond, active-backup         LACP  ◄────── a heartbeat each second ──────►  LACP
+   pod                        node                       switch
+  ┌─────────────────┐        ┌─────────────────┐        ┌──────────────────┐
+  │         ┌ pf0v0 ┼─ VF 0 ─┼─ pf0 ── bond0   ╞════════╡ sw0 ┐            │
+  │  net0 ──┤       │        │                 │ cables │     ├─ 192.0.2.1 │
+  │         └ pf1v0 ┼─ VF 0 ─┼─ pf1 ── bond1   ╞════════╡ sw1 ┘            │
+  └─────────────────┘        └─────────────────┘        └──────────────────┘
+   bond, active-backup        LACP  ◄── a heartbeat each second ──►  LACP
 """
 
 INTRODUCTION = """\
-A pod has two ways to the switch. Each is a virtual function (VF) of another network port (a
-physical function, PF) of the node. The pod's bond, net0, uses one way, and takes the other when
-a VF loses its link; that is all it can see. Between each PF and the switch runs LACP.
+A pod has two ways to the switch. Each is a virtual function (VF) of another
+network port (a physical function, PF) of the node. The pod's bond, net0, uses
+one way, and takes the other when a VF loses its link; that is all it can see.
+Between each PF and the switch runs LACP.
 
-Twice the switch goes mute on pf0's port for 8 seconds: it sends neither data nor LACP, while
-the cable keeps its link. First without the relay, then with it. The pod pings the switch all the
-time, some 40 times a second. Kernel, bonding, LACP and netlink are real; the NIC and the cables
-are simulated, the switch is a Linux bridge."""
+Twice the switch goes mute on pf0's port for 8 seconds: it sends neither data
+nor LACP, while the cable keeps its link. First without the relay, then with it.
+The pod pings the switch all the time, some 40 times a second. Kernel, bonding,
+LACP and netlink are real; the NIC and the cables are simulated, the switch is a
+Linux bridge."""
 
 NOTES = """\
-Detection is LACP's own: 3 s after the last heartbeat, which was up to 1 s before the fault. What
-the relay adds is the time to the last VF. The pod's bond then looks at its VFs every 100 ms.
-The switch was mute but not deaf. Were it both, loss would be noticed just as fast; but then both
-ends send slowly, and LACP itself takes up to 30 s to come back once the fault is over."""
+Detection is LACP's own: 3 s after the last heartbeat, which was up to 1 s
+before the fault. What the relay adds is the time to the last VF. The pod's bond
+then looks at its VFs every 100 ms. The switch was mute but not deaf. Were it
+both, loss would be noticed just as fast; but then both ends send slowly, and
+LACP itself takes up to 30 s to come back once the fault is over."""
 
 
 class Demo:
@@ -193,7 +196,7 @@ class Demo:
         """Moves the pod's traffic back by hand. Returns the pings lost over it."""
         first = f"{self._port.pf}v0"
         begin_ns = time.monotonic_ns()
-        self._say("pod", f"is told to use {first} again: ip link set net0 ... active_slave {first}")
+        self._say("pod", f"is told to use {first} again")
         ip(f"link set net0 type bond active_slave {first}", netns="pod")
         self.wait(lambda: self.seen.bond.active == first, 5)
         self.pause(CALM_SECONDS)
@@ -231,8 +234,8 @@ def tell_story(timeline: Timeline, lab: Lab, demo: Demo) -> tuple[list[Round], i
     timeline.heading("1  Without the relay")
     rounds = [demo.fault("without the relay")]
     timeline.heading("2  With the relay")
-    shown = " ".join(f"{name}={value}" for name, value in RELAY_ENVIRONMENT.items())
-    timeline.write(f"$ {shown} examples/relay.py", Tone.FAINT)
+    shown = "".join(f"$ export {name}={value}\n" for name, value in RELAY_ENVIRONMENT.items())
+    timeline.write(f"{shown}$ examples/relay.py", Tone.FAINT)
     with RelayProcess(env=RELAY_ENVIRONMENT) as relay:
         demo.relay = relay
         names = [port.pf for port in lab.ports]
