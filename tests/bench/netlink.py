@@ -62,8 +62,8 @@ def race(contenders: dict[str, Callable[[], object]], turns: int) -> dict[str, f
     return {who: statistics.median(taken) for who, taken in times.items() if taken}
 
 
-def python_figures(name: str, turns: int) -> Seconds:
-    """Pfstatus from Python, pyroute2, and `ip` as a subprocess."""
+def python_figures(name: str, turns: int, *, peers: bool) -> Seconds:
+    """Pfstatus from Python, and if wanted pyroute2 and `ip` as a subprocess."""
     from pyroute2 import IPRoute
 
     with pfstatus.Session() as session, IPRoute() as route:
@@ -93,6 +93,10 @@ def python_figures(name: str, turns: int) -> Seconds:
             },
             "set VFs": {"pfstatus (Python)": set_all},
         }
+        if not peers:
+            for contenders in operations.values():
+                for who in contenders.keys() - {"pfstatus (Python)"}:
+                    del contenders[who]
         return {
             (operation, who): seconds
             for operation, contenders in operations.items()
@@ -116,6 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vfs", type=int, nargs="+", default=[4, 64, 256, 512])
     parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--ours", action="store_true", help="without peers in Python")
     args = parser.parse_args()
     lab = Lab()
     lab.up(exact=True)
@@ -125,7 +130,7 @@ def main() -> None:
     series: dict[str, list[tuple[str, float]]] = {}
     for count in args.vfs:
         port.nic.num_vfs = count
-        figures = c_figures(port.pf) | python_figures(port.pf, args.turns)
+        figures = c_figures(port.pf) | python_figures(port.pf, args.turns, peers=not args.ours)
         found = [f"{count} VFs, one PF                             median    of floor"]
         found += table(figures)
         print("\n".join(found), flush=True)
