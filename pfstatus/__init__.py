@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from pfstatus.observer import Observer
     from pfstatus.relay.loop import Relay
     from pfstatus.relay.policy import Plan, Policy, plan
-    from pfstatus.relay.report import Report, json_lines, to_logging
+    from pfstatus.relay.report import Kind, Outbox, Report, json_lines, to_logging
     from pfstatus.wait import LacpTimeoutError, wait_for
 
     __version__: str
@@ -54,6 +54,7 @@ __all__ = [
     "Direction",
     "Error",
     "EventsLostError",
+    "Kind",
     "Lacp",
     "LacpRate",
     "LacpReason",
@@ -69,6 +70,7 @@ __all__ = [
     "NotPermittedError",
     "Observer",
     "OperState",
+    "Outbox",
     "Plan",
     "Policy",
     "PortState",
@@ -88,8 +90,10 @@ __all__ = [
 # the import's time, a tenth of the memory.
 _LATER = {
     "AsyncMonitor": "aio",
+    "Kind": "relay.report",
     "LacpTimeoutError": "wait",
     "Observer": "observer",
+    "Outbox": "relay.report",
     "Plan": "relay.policy",
     "Policy": "relay.policy",
     "Relay": "relay.loop",

@@ -6,7 +6,9 @@ import errno
 import os
 import stat
 import warnings
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pfstatus._wire import Wire
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from pfstatus._wire import Tap
     from pfstatus.values import Bond, Lacp
+
+_NETNS = Path("/proc/thread-self/ns/net")
 
 NAME_MAX = 127
 """Bytes of the longest alternative name, ALTIFNAMSIZ - 1."""
@@ -91,6 +95,10 @@ class Session:
             fd = netns
         elif netns is not None:
             fd = opened = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
+        self.netns: int | None = None
+        """Inode of the network namespace; None where that is not known."""
+        with suppress(OSError):
+            self.netns = (_NETNS.stat() if netns is None else os.fstat(fd)).st_ino
         try:
             if netns is not None and not stat.S_ISREG(os.fstat(fd).st_mode):
                 msg = f"{netns!r} is no network namespace"
@@ -132,6 +140,7 @@ class Session:
             Error: one is no socket, or EINVAL: of another protocol, not bound, or both are one.
         """
         self = cls.__new__(cls)
+        self.netns = None
         self._wire = Wire(fds=(request_fd, event_fd), timeout=timeout, tap=tap)
         return self
 

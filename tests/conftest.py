@@ -107,7 +107,7 @@ class VirtualEpoll:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Monitor, relay and the fake kernel's drivers live in its time: hours pass in no time."""
     clock = Clock()
-    for module in ("monitor", "relay.loop", "testing"):
+    for module in ("monitor", "relay.loop", "relay.narrator", "relay.setter", "testing"):
         monkeypatch.setattr(f"pfstatus.{module}.time", clock)
     epoll = SimpleNamespace(epoll=clock.epoll, EPOLLIN=select.EPOLLIN)
     monkeypatch.setattr("pfstatus.monitor.select", epoll)

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import pfstatus
-from pfstatus.relay.ownership import Ledger
+from pfstatus.relay.ownership import Ownership
 from pfstatus.session import Wire
 from pfstatus.testing import FakeKernel
 
@@ -237,7 +237,7 @@ def stage(kernel: FakeKernel, monkeypatch, tmp_path) -> Stage:
     monkeypatch.chdir(tmp_path)
     # Records of disabled VFs go where they may.
     monkeypatch.setattr(
-        "pfstatus.relay.loop.Ledger", lambda path: Ledger(path and tmp_path / path.name)
+        "pfstatus.relay.loop.Ownership", lambda path: Ownership(path and tmp_path / path.name)
     )
     return stage
 

@@ -45,6 +45,7 @@ class WatchedPf:
         self.bonded = True
         self.heard = UP  # what the LACP rules made of it
         self.theirs: set[int] = set()  # VFs that somebody else disabled
+        self.lent: set[int] = set()  # VFs that somebody changed while the relay had them disabled
 
     @property
     def lacp(self) -> LacpStatus:
@@ -172,8 +173,11 @@ class Histories(RuleBasedStateMachine):
     def somebody_sets_a_vf(self, i, vf, state) -> None:
         watched = self.existing(i)
         if watched.pf.vfs[vf] is not DISABLE and state is DISABLE:
-            watched.theirs.add(vf)
+            if vf not in watched.lent:  # else it may be what a CNI plugin found and puts back
+                watched.theirs.add(vf)
         elif state is not DISABLE:
+            if watched.pf.vfs[vf] is DISABLE and vf not in watched.theirs:
+                watched.lent.add(vf)
             watched.theirs.discard(vf)
         self.kernel.set_vf(watched.pf, vf, state)
         # What is set and set again within one look cannot be told from what was never touched.
@@ -182,6 +186,7 @@ class Histories(RuleBasedStateMachine):
     @rule(i=which)
     def vfs_are_made_anew(self, i) -> None:
         watched = self.existing(i)
+        watched.lent |= {vf for vf, state in watched.pf.vfs.items() if state is DISABLE}
         watched.theirs.clear()
         self.kernel.create_vfs(watched.pf, VFS)
         self.wait(2.0)
@@ -239,7 +244,8 @@ class Histories(RuleBasedStateMachine):
                 assert AUTO not in states.values(), "it did not fail over"
             elif watched.lacp is UP:
                 kept = {vf for vf, state in states.items() if state is DISABLE}
-                assert kept <= (watched.theirs if self.restore == "owned" else set())
+                theirs = watched.theirs | watched.lent
+                assert kept <= (theirs if self.restore == "owned" else set())
 
     @invariant()
     def each_setting_was_right(self) -> None:

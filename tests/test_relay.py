@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import math
+import os
+import shutil
 import threading
+from functools import partial
 from itertools import pairwise
+from types import NoneType
 
 import pytest
 
@@ -18,7 +23,8 @@ from pfstatus import (
     Relay,
     VfLinkState,
 )
-from pfstatus.relay.ownership import Ledger
+from pfstatus.relay.numvfs import NumVfs
+from pfstatus.relay.ownership import Ownership
 from pfstatus.testing import FakeKernel, nlmsg
 
 AUTO, ENABLE, DISABLE = VfLinkState
@@ -32,6 +38,7 @@ class Rig:
         self.kernel = kernel
         self.clock = clock
         self.state_file = tmp_path / "disabled-vfs.json"
+        self.netns = None
         self.relays = []
         self.reports = []
 
@@ -49,13 +56,18 @@ class Rig:
             interval=interval,
             policy=Policy(state_file=self.state_file, **policy),
             report=report or self.reports.extend,
-            session=self.kernel.session(),
+            session=self.session(),
         )
         self.relays.append(relay)
         if settled:
             self.pass_time(relay, 0.1)
             self.forget()
         return relay
+
+    def session(self):
+        session = self.kernel.session()
+        session.netns = self.netns
+        return session
 
     def forget(self):
         self.reports.clear()
@@ -71,10 +83,10 @@ class Rig:
             assert turns < 100 + 100 * seconds, "it spins"
 
     def said(self, level="INFO"):
-        """(message, fields) of what was said at this level or above."""
-        least = logging.getLevelNamesMapping()[level]
+        """(message, fields) of what was said at this level or above, as it is written."""
         levels = logging.getLevelNamesMapping()
-        return [(r.message, r.fields) for r in self.reports if levels[r.level] >= least]
+        lines = [json.loads(r.to_json()) for r in self.reports if levels[r.level] >= levels[level]]
+        return [(line.pop("msg"), dict(list(line.items())[2:])) for line in lines]
 
     def count(self, message):
         return sum(report.message == message for report in self.reports)
@@ -86,6 +98,10 @@ def rig(kernel, clock, tmp_path):
     yield rig
     for relay in rig.relays:
         relay.close()
+    for report in rig.reports:
+        assert [*report.fields] == [*report.kind.fields], report.kind
+        for name, value in report.fields.items():
+            assert isinstance(value, (report.kind.fields[name], NoneType)), (report.kind, name)
 
 
 def states(pf):
@@ -118,19 +134,25 @@ def test_words_are_those_that_dashboards_know(rig):
     pf.vfs[1] = DISABLE
     relay = rig.relay("ens5f0", "ens9", settled=False)
     rig.pass_time(relay, 0.05)
+    absent = (
+        "There is no interface of this name. It is served as soon as it appears (ip -br link "
+        "shows the names)."
+    )
     assert rig.said() == [
+        ("Starting application", {}),
         ("interfaces to monitor", {"interfaces": ["ens5f0", "ens9"]}),
         ("pf is ready", {"interface": "ens5f0"}),
         ("lacp is up", {"interface": "ens5f0"}),
-        ("pf is not ready", {"interface": "ens9", "error": "There is no interface of this name."}),
-        ("VFs detected on interface", {"interface": "ens5f0", "count": 2}),
+        ("pf is not ready", {"interface": "ens9", "error": absent}),
+        ("vfs are disabled, and not by this relay", {"interface": "ens5f0", "ids": [1]}),
         was_set(1, "auto"),
     ]
     rig.forget()
     pf.lacp_expire()
     rig.pass_time(relay, 0.05)
+    octets = {"actor": 0x8F, "partner": 0x37}
     assert rig.said() == [
-        ("lacp is down", {"interface": "ens5f0", "reason": "expired"}),
+        ("lacp is down", {"interface": "ens5f0", "reason": "expired", **octets}),
         was_set(0, "disable"),
         was_set(1, "disable"),
     ]
@@ -139,7 +161,10 @@ def test_words_are_those_that_dashboards_know(rig):
     rig.pass_time(relay, 5)
     assert rig.said() == []
     assert rig.said("DEBUG") == [
-        ("lacp is still down", {"interface": "ens5f0", "reason": "defaulted"})
+        (
+            "lacp is still down",
+            {"interface": "ens5f0", "reason": "defaulted", "actor": 0x4F, "partner": 1},
+        )
     ]
     rig.forget()
     pf.lacp_up()
@@ -161,12 +186,12 @@ def test_each_level_is_the_known_one(rig):
     rig.pass_time(relay, 1)
     levels = {report.message: report.level for report in rig.reports}
     assert levels == {
+        "Starting application": "INFO",
         "interfaces to monitor": "INFO",
         "pf is ready": "INFO",
         "pf is not ready": "ERROR",
         "pf is using slow lacp rate": "WARN",
         "lacp is down": "INFO",
-        "VFs detected on interface": "INFO",
         "failed to set vf link state": "ERROR",
         "vf link state was set": "INFO",
         "failed to fetch interface": "WARN",
@@ -259,7 +284,10 @@ def test_pf_that_is_not_ready_is_said_once_with_its_reason(rig):
     rig.pass_time(relay, 10)
     pf.set_carrier(True)
     rig.pass_time(relay, 0.1)
-    reason = "The interface is not operationally up: no cable, or set down."
+    reason = (
+        "The interface is not operationally up: no cable, or set down. Set it up (ip link set "
+        "ens5f0 up) and look at its cable."
+    )
     assert rig.said() == [
         ("pf is not ready", {"interface": "ens5f0", "error": reason}),
         ("pf is ready", {"interface": "ens5f0"}),
@@ -315,12 +343,78 @@ def test_pf_that_is_not_alone_in_its_bond_is_warned_of(rig):
     ]
 
 
+def test_idle_ports_of_a_bond_count(rig):
+    """Two switches that are no MLAG: the other port is in an aggregator of its own, and idle."""
+    pf = rig.pf()
+    other = rig.kernel.add_pf("ens5f1")
+    other.active = False
+    other.aggregator_id = 2
+    rig.kernel.enslave(other, pf.master)
+    relay = rig.relay(settled=False)
+    rig.pass_time(relay, 5)
+    assert rig.said("WARNING") == [
+        ("pf is not alone in its bond", {"interface": "ens5f0", "ports": 2})
+    ]
+
+
 def test_pf_without_vfs_is_said(rig):
     rig.pf(vfs=0)
     relay = rig.relay(settled=False)
     rig.pass_time(relay, 60)
     assert rig.count("pf has no VFs") == 1
     assert ("pf has no VFs", {"interface": "ens5f0"}) in rig.said()
+
+
+def test_vfs_that_come_and_go_while_lacp_is_up_are_said_as_the_reference_does(
+    rig, monkeypatch, tmp_path
+):
+    pf = rig.pf(vfs=0)
+    netdev = tmp_path / "ens5f0"
+    (netdev / "device").mkdir(parents=True)
+    (netdev / "ifindex").write_text(f"{pf.ifindex}\n")
+
+    def create(vfs):
+        rig.kernel.create_vfs(pf, vfs)
+        (netdev / "device" / "sriov_numvfs").write_text(f"{vfs}\n")
+
+    monkeypatch.setattr("pfstatus.relay.loop.NumVfs", partial(NumVfs, root=tmp_path))
+    create(0)
+    relay = rig.relay(settled=False)
+    said = []
+    for vfs in (0, 4, 0, 2, 3):
+        create(vfs)
+        rig.pass_time(relay, 1.1)
+        said.append([line for line in rig.said() if "VFs" in line[0]])
+        rig.forget()
+    none = [("pf has no VFs", {"interface": "ens5f0"})]
+    some = [("VFs detected on interface", {"interface": "ens5f0", "count": n}) for n in (4, 2)]
+    assert said == [none, some[:1], none, some[1:], []]
+    rig.pass_time(relay, 100)
+    assert rig.kernel.requests["get-vfs"] == 0, "sysfs has the number for nothing"
+
+
+def test_vfs_that_the_driver_leaves_out_for_good_are_said_once_in_an_outage(rig):
+    pf = rig.pf(vfs=4)
+    relay = rig.relay()
+    pf.hidden = {1, 3}
+    for _ in range(2):
+        rig.forget()
+        pf.lacp_expire()
+        rig.pass_time(relay, 60)
+        words = "driver leaves vfs out of the list"
+        assert rig.said("WARNING") == [(words, {"interface": "ens5f0", "ids": [1, 3]})]
+        pf.lacp_up()
+        rig.pass_time(relay, 60)
+
+
+def test_vf_that_is_left_out_for_a_moment_is_not_said(rig):
+    pf = rig.pf(vfs=4)
+    relay = rig.relay()
+    pf.lacp_expire()
+    for vf in (1, 2, 3):
+        pf.hidden = {vf}
+        rig.pass_time(relay, 1.5)
+    assert rig.said("WARNING") == []
 
 
 # ---- Others touch the PF
@@ -374,10 +468,23 @@ def test_someone_who_keeps_resetting_a_vf_is_not_fought_without_pause(rig):
     for _ in range(600):
         rig.kernel.set_vf(pf, 1, AUTO)
         rig.pass_time(relay, 0.1)
-    assert len([vf for _, vf, _ in rig.kernel.writes if vf == 1]) < 20
+    assert len([vf for _, vf, _ in rig.kernel.writes if vf == 1]) < 130
     assert rig.count("vf link state does not stay") == 1
-    rig.pass_time(relay, 11)
+    rig.pass_time(relay, 1)
     assert states(pf) == [DISABLE] * 2
+
+
+@pytest.mark.parametrize("cost", [1e-5, 0.0015], ids=["quick", "slow"])
+def test_vf_that_pod_after_pod_resets_is_never_wrong_for_longer_than_a_second(rig, cost):
+    pf = rig.pf(vfs=64)
+    pf.delay = pf.read_delay = cost
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    for _ in range(10):
+        rig.kernel.set_vf(pf, 1, AUTO)
+        rig.pass_time(relay, 1.0 + 64 * cost)
+        assert states(pf)[1] is DISABLE
 
 
 def test_vfs_that_are_made_in_mid_outage_are_disabled(rig):
@@ -391,7 +498,7 @@ def test_vfs_that_are_made_in_mid_outage_are_disabled(rig):
     rig.pass_time(relay, 1.5)
     assert states(pf) == [DISABLE] * 8
     counts = [said[1].get("count") for said in rig.said() if "VFs" in said[0]]
-    assert counts == [2, None, 8][-len(counts) :]
+    assert counts == [None, 8]
 
 
 @pytest.mark.parametrize("lacp", ["down", "up"])
@@ -479,18 +586,32 @@ def test_new_outage_gives_a_failing_vf_a_new_chance(rig):
     assert states(pf) == [DISABLE]
 
 
-def test_pf_that_cannot_set_vfs_is_said_once_and_not_tried_again(rig):
+def test_pf_that_cannot_set_vfs_is_said_once_in_an_outage(rig):
     pf = rig.pf(vfs=8)
     pf.supported = False
     relay = rig.relay()
-    for _ in range(3):
+    for outage in range(1, 4):
         pf.lacp_expire()
         rig.pass_time(relay, 60)
         pf.lacp_up()
         rig.pass_time(relay, 60)
-    assert rig.kernel.requests["set"] <= 1 + 4, "one message, then those of its VFs"
-    assert rig.count("pf cannot set vf link states") == 1
+        assert rig.kernel.requests["set"] <= outage * (1 + 4), "a message, then those of its VFs"
+        assert rig.count("pf cannot set vf link states") == outage
     assert rig.count("failed to set vf link state") == 0
+
+
+def test_pf_whose_eswitch_was_put_into_legacy_mode_is_served_at_the_next_outage(rig):
+    pf = rig.pf(vfs=2)
+    pf.supported = False
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    pf.supported = True  # devlink dev eswitch set ... mode legacy: the same ifindex
+    pf.lacp_up()
+    rig.pass_time(relay, 5)
+    pf.lacp_expire()
+    rig.pass_time(relay, 0.05)
+    assert states(pf) == [DISABLE] * 2
 
 
 def test_pf_that_is_made_again_may_be_able_to_set_vfs(rig):
@@ -530,8 +651,11 @@ def test_driver_that_says_yes_and_does_nothing_is_not_hammered(rig):
     pf.lacp_expire()
     rig.pass_time(relay, 60)
     assert rig.kernel.requests["set"] < 15
-    warnings = [said for said in rig.said() if said[0] == "vf link state does not stay"]
-    assert sorted(fields["id"] for _, fields in warnings) == [0, 1]
+    words = "driver accepted a vf link state and did not set it"
+    assert rig.said("WARNING") == [
+        (words, {"id": vf, "state": "disable", "interface": "ens5f0"}) for vf in (0, 1)
+    ]
+    assert rig.count("vf link state was set") == 2, "once each, before it was read"
 
 
 def test_pf_that_cannot_be_read_is_said_and_the_other_is_served(rig):
@@ -541,10 +665,10 @@ def test_pf_that_cannot_be_read_is_said_and_the_other_is_served(rig):
     other.lacp_expire()
     rig.pass_time(relay, 10)
     assert states(other) == [DISABLE] * 2
-    ((message, fields),) = {(m, tuple(f.items())) for m, f in rig.said("WARNING")}
+    ((message, fields),) = rig.said("WARNING")
     assert message == "failed to fetch interface"
-    assert dict(fields).keys() == {"interface", "error"}
-    assert dict(fields)["interface"] == "ens5f0"
+    assert fields.keys() == {"interface", "error"}
+    assert fields["interface"] == "ens5f0"
 
 
 def test_vf_list_that_cannot_be_read_is_tried_again(rig):
@@ -553,8 +677,10 @@ def test_vf_list_that_cannot_be_read_is_tried_again(rig):
     whole = pf.message
     pf.message = lambda mask=0, **options: (broken if mask & 1 else whole)(mask, **options)
     pf.lacp_expire()
+    rig.kernel.requests.clear()
     rig.pass_time(relay, 60)
-    assert 2 < rig.count("failed to fetch interface") < 20
+    assert 2 < rig.kernel.requests["get-vfs"] < 20
+    assert rig.count("failed to fetch interface") == 1
     pf.message = whole
     rig.pass_time(relay, 11)
     assert states(pf) == [DISABLE] * 2
@@ -741,6 +867,46 @@ def test_other_pf_is_served_between_the_messages_of_a_slow_one(rig):
     assert names[served : served + 4] == ["ens5f1"] * 4
 
 
+def test_first_vf_does_not_wait_until_all_pfs_are_read(rig):
+    pfs = [rig.pf(f"ens{number}", vfs=64) for number in range(64)]
+    relay = rig.relay(*(pf.name for pf in pfs))
+    for pf in pfs:
+        pf.read_delay = 0.0002
+    firsts = []
+    rig.kernel.on_request = lambda word: word == "set" and firsts.append(rig.clock.now)
+    began = rig.clock.now
+    for pf in pfs:
+        pf.lacp_expire()
+    rig.pass_time(relay, 3)
+    assert firsts[0] - began < 1.2 * 64 * 0.0002
+    assert all(states(pf) == [DISABLE] * 64 for pf in pfs)
+
+
+def test_pf_that_is_slow_to_read_delays_no_quick_one(rig):
+    pfs = [rig.pf(f"ens{number}", vfs=64) for number in range(4)]
+    pfs[0].read_delay = 0.01
+    relay = rig.relay(*(pf.name for pf in pfs))
+    rig.pass_time(relay, 5)
+    rig.forget()
+    for pf in pfs:
+        pf.lacp_expire()
+    rig.pass_time(relay, 3)
+    order = list(dict.fromkeys(name for name, _, _ in rig.kernel.writes))
+    assert order[-1] == "ens0"
+
+
+def test_steady_outage_of_many_slow_pfs_leaves_the_lock_to_the_node(rig):
+    pfs = [rig.pf(f"ens{number}", vfs=64) for number in range(16)]
+    relay = rig.relay(*(pf.name for pf in pfs))
+    for pf in pfs:
+        pf.read_delay = 0.001
+        pf.lacp_expire()
+    rig.pass_time(relay, 10)
+    rig.forget()
+    rig.pass_time(relay, 20)
+    assert 0.02 < rig.kernel.requests["get-vfs"] * 64 * 0.001 / 20 < 0.055
+
+
 def test_lacp_that_returns_in_mid_batch_ends_the_batch(rig):
     pf = rig.pf(vfs=64)
     pf.delay = 0.02
@@ -825,7 +991,7 @@ def test_owned_is_noted_before_the_vf_is_set(rig):
 
     def look(word):
         if word == "set":
-            noted.append(Ledger(rig.state_file).get("ens5f0", pf.ifindex))
+            noted.append(Ownership(rig.state_file).disabled(pf.ifindex))
 
     rig.kernel.on_request = look
     pf.lacp_expire()
@@ -833,7 +999,48 @@ def test_owned_is_noted_before_the_vf_is_set(rig):
     assert noted == [{0, 1}]
 
 
-def test_vf_that_someone_took_over_is_owned_no_more(rig):
+def test_vf_that_someone_took_over_in_an_outage_is_left_to_him(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.kernel.set_vf(pf, 0, ENABLE)
+    rig.pass_time(relay, 1)
+    assert relay.disabled("ens5f0") == {1}
+    pf.lacp_up()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [ENABLE, AUTO]
+
+
+@pytest.mark.parametrize("dies", [None, "in the outage", "after it"])
+@pytest.mark.parametrize("state", [AUTO, ENABLE], ids=str)
+def test_disable_that_a_cni_found_and_puts_back_after_the_outage_is_ours(rig, dies, state):
+    """A pod added in the outage: sriov-cni saves what it finds, and writes it back at DEL."""
+    pf = rig.pf(vfs=2)
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.kernel.set_vf(pf, 0, state)
+    rig.pass_time(relay, 1)
+    if dies == "in the outage":
+        relay.close()
+        relay = rig.relay(restore="owned")
+    pf.lacp_up()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [state, AUTO]
+    if dies == "after it":
+        relay.close()
+        relay = rig.relay(restore="owned")
+    rig.forget()
+    rig.kernel.set_vf(pf, 0, DISABLE)
+    rig.pass_time(relay, 1)
+    assert states(pf) == [AUTO, AUTO]
+    assert rig.said("WARNING") == [
+        ("vf was put back to what this relay had set", {"id": 0, "interface": "ens5f0"})
+    ]
+
+
+def test_pod_that_comes_and_goes_within_an_outage_leaves_the_vf_ours(rig):
     pf = rig.pf(vfs=2)
     relay = rig.relay(restore="owned")
     pf.lacp_expire()
@@ -844,7 +1051,61 @@ def test_vf_that_someone_took_over_is_owned_no_more(rig):
     rig.pass_time(relay, 1)
     pf.lacp_up()
     rig.pass_time(relay, 1)
-    assert states(pf) == [DISABLE, AUTO]
+    assert states(pf) == [AUTO, AUTO]
+
+
+@pytest.mark.parametrize("restore", ["all", "owned"])
+def test_vf_that_somebody_disables_while_lacp_is_up_is_said_once(rig, restore):
+    pf = rig.pf(vfs=3)
+    relay = rig.relay(restore=restore)
+    rig.kernel.set_vf(pf, 1, DISABLE)
+    rig.pass_time(relay, 5)
+    rig.kernel.set_vf(pf, 2, ENABLE)
+    rig.pass_time(relay, 60)
+    words = "vfs are disabled, and not by this relay"
+    assert rig.said("WARNING") == [(words, {"interface": "ens5f0", "ids": [1]})]
+    assert states(pf)[1] is (AUTO if restore == "all" else DISABLE)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENODEV, errno.EIO, errno.ETIMEDOUT])
+def test_vfs_of_a_batch_that_failed_in_the_middle_are_given_back(rig, number):
+    pf = rig.pf(vfs=8)
+    relay = rig.relay(restore="owned")
+    pf.vf_errors = {6: (number, math.inf)}
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    pf.lacp_up()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [AUTO] * 8
+
+
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.EIO, errno.EPERM, errno.ENODEV])
+def test_vf_whose_driver_says_an_error_and_sets_it_is_ours(rig, number):
+    pf = rig.pf(vfs=3)
+    carry_out = pf.set_vf
+
+    def lie(vf, state):
+        return carry_out(vf, state) or (number if (vf, state) == (1, DISABLE) else 0)
+
+    pf.set_vf = lie
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [DISABLE] * 3
+    assert relay.disabled("ens5f0") == {0, 1, 2}
+    pf.lacp_up()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [AUTO] * 3
+
+
+def test_batch_of_nothing_but_enodev_by_a_pf_that_stays_is_said(rig):
+    pf = rig.pf(vfs=2)
+    pf.vf_errors = {0: (errno.ENODEV, math.inf), 1: (errno.ENODEV, math.inf)}
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    assert sorted(fields["id"] for message, fields in rig.said("ERROR")) == [0, 1]
+    assert rig.kernel.requests["set"] < 30
 
 
 def test_vf_that_someone_disables_as_soon_as_it_was_given_back_is_theirs(rig):
@@ -907,7 +1168,7 @@ def test_vfs_of_a_pf_that_leaves_lacp_are_named_and_can_be_given_back(rig):
 def test_vfs_of_a_pf_that_left_the_configuration_are_named_and_can_be_given_back(rig):
     pf = rig.pf("ens5f1")
     pf.vfs[1] = DISABLE
-    Ledger(rig.state_file).set("ens5f1", pf.ifindex, frozenset({1}))
+    Ownership(rig.state_file).about_to_disable("ens5f1", pf.ifindex, {1})
     rig.pf()
     relay = rig.relay("ens5f0", restore="owned", settled=False)
     rig.pass_time(relay, 1)
@@ -957,7 +1218,117 @@ def test_state_file_that_cannot_be_written_does_not_stop_failover(rig):
     pf.lacp_expire()
     rig.pass_time(relay, 1)
     assert states(pf) == [DISABLE] * 2
-    assert rig.said("ERROR")[0][0] == "failed to record disabled vfs"
+    assert [message for message, _ in rig.said("ERROR")] == ["failed to record disabled vfs"]
+
+
+def test_state_file_is_tried_at_the_start(rig):
+    rig.pf()
+    rig.state_file.with_name(rig.state_file.name + ".new").mkdir()
+    relay = rig.relay(restore="owned", settled=False)
+    relay.turn(timeout=0)
+    assert [message for message, _ in rig.said("ERROR")] == ["failed to record disabled vfs"]
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["lives", "dies"])
+def test_folder_of_the_state_file_that_is_gone_for_a_moment_costs_no_vf(rig, dies, tmp_path):
+    rig.state_file = tmp_path / "run" / "disabled-vfs.json"
+    pf = rig.pf()
+    relay = rig.relay(restore="owned")
+    shutil.rmtree(rig.state_file.parent)
+    rig.state_file.parent.touch()
+    pf.lacp_expire()
+    rig.pass_time(relay, 0.5)
+    assert relay.disabled("ens5f0") == {0, 1}
+    rig.state_file.parent.unlink()
+    rig.pass_time(relay, 1)
+    assert rig.said()[-1] == ("disabled vfs are recorded again", {})
+    if dies:
+        relay.close()
+        relay = rig.relay(restore="owned")
+    pf.lacp_up()
+    rig.pass_time(relay, 1)
+    assert states(pf) == [AUTO] * 2
+
+
+def test_damaged_state_file_is_moved_aside_and_said(rig):
+    rig.pf()
+    rig.state_file.write_text("shopping list")
+    relay = rig.relay(restore="owned", settled=False)
+    relay.turn(timeout=0)
+    aside = rig.state_file.with_name(rig.state_file.name + ".damaged")
+    words = "record of disabled vfs is damaged, and was moved aside"
+    assert rig.said("ERROR") == [(words, {"file": str(aside)})]
+    assert aside.read_text() == "shopping list"
+
+
+def test_relay_for_each_pf_shares_the_state_file(rig):
+    pfs = [rig.pf("ens5f0"), rig.pf("ens5f1")]
+    relays = [rig.relay(pf.name, restore="owned") for pf in pfs]
+    for pf, relay in zip(pfs, relays, strict=True):
+        pf.lacp_expire()
+        rig.pass_time(relay, 0.5)
+    for relay in relays:
+        relay.close()
+    for pf in pfs:
+        pf.lacp_up()
+        rig.relay(pf.name, restore="owned")
+    assert [states(pf) for pf in pfs] == [[AUTO] * 2] * 2
+
+
+def test_second_relay_on_a_pf_is_found_out_and_said_once(rig):
+    rig.pf()
+    rig.netns = int.from_bytes(os.urandom(6))
+    first, second = rig.relay(settled=False), rig.relay(settled=False)
+    rig.pass_time(first, 1)
+    rig.pass_time(second, 20)
+    assert rig.said("WARNING") == [
+        ("another relay watches this pf", {"interface": "ens5f0", "pid": os.getpid()})
+    ]
+
+
+def test_pfs_that_exchange_names_in_an_outage_get_their_vfs_back(rig):
+    pfs = [rig.pf("ens5f0"), rig.pf("ens5f1", vfs=3)]
+    relay = rig.relay("ens5f0", "ens5f1", restore="owned")
+    for pf in pfs:
+        pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.kernel.rename(pfs[0], "swap")
+    rig.kernel.rename(pfs[1], "ens5f0")
+    rig.kernel.rename(pfs[0], "ens5f1")
+    rig.pass_time(relay, 1)
+    assert relay.disabled("ens5f0") == {0, 1, 2}
+    for pf in pfs:
+        pf.lacp_up()
+    rig.pass_time(relay, 1)
+    assert [states(pf) for pf in pfs] == [[AUTO] * 2, [AUTO] * 3]
+
+
+def test_pf_that_is_renamed_in_an_outage_is_said_with_the_vfs_that_it_takes_along(rig):
+    pf = rig.pf()
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.forget()
+    rig.kernel.rename(pf, "ens7")
+    rig.pass_time(relay, 5)
+    why = "ens5f0 is another interface now"
+    assert rig.said("WARNING")[-1] == (
+        "vfs were left disabled",
+        {"interface": "ens5f0", "ids": [0, 1], "reason": why},
+    )
+
+
+def test_pf_by_two_names_is_served_once_and_said(rig):
+    pf = rig.kernel.add_pf("ens5f0", vfs=2, altnames=["enp129s0f0"])
+    rig.kernel.add_bond("bond0", pf)
+    relay = rig.relay("enp129s0f0", "ens5f0", settled=False)
+    rig.pass_time(relay, 1)
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    assert len(rig.kernel.writes) == 2
+    alias = {"interface": "ens5f0", "other": "enp129s0f0"}
+    assert rig.said("WARNING") == [("pf is watched by another name", alias)]
+    assert rig.count("vf link state was set") == 2
 
 
 def test_no_state_file_is_written_where_nobody_needs_it(rig):
@@ -1032,6 +1403,23 @@ def test_dry_run_writes_nothing_and_says_what_it_would_once(rig):
 
 
 # ---- Reports
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO])
+def test_end_gives_all_pfs_back_whatever_fails_at_one(rig, number):
+    pfs = [rig.pf("ens5f0"), rig.pf("ens5f1")]
+    relay = rig.relay("ens5f0", "ens5f1", on_exit="restore")
+    for pf in pfs:
+        pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    if number == errno.EROFS:
+        rig.state_file.with_name(rig.state_file.name + ".new").mkdir()
+    else:
+        pfs[0].message = broken
+    end(relay)
+    assert states(pfs[1]) == [AUTO] * 2
+    assert states(pfs[0]) == [AUTO if number == errno.EROFS else DISABLE] * 2
+    assert rig.said("ERROR") or rig.said("WARNING")
 
 
 def test_callback_that_raises_does_not_stop_the_relay(rig, caplog):

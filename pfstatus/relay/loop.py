@@ -1,8 +1,4 @@
-"""The reference relay: LACP lost on a PF disables its VFs, LACP back gives them back.
-
-``policy.plan()`` is what it decides; this is the loop around it: when to look, how many VFs to set
-at once, what to try again, what to say.
-"""
+"""The reference relay: LACP lost on a PF disables its VFs, LACP back gives them back."""
 
 from __future__ import annotations
 
@@ -10,120 +6,72 @@ import errno
 import math
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
 
+from pfstatus._wire import absent, close_in_child
 from pfstatus.errors import Error, LinkNotFoundError
 from pfstatus.monitor import Monitor
-from pfstatus.relay.ownership import Ledger
+from pfstatus.relay.narrator import Narrator
+from pfstatus.relay.numvfs import NumVfs, Signature
+from pfstatus.relay.ownership import Ownership
+from pfstatus.relay.pace import LOOK_GAP, Budget, Pacer, Urgency
 from pfstatus.relay.policy import Policy, plan
-from pfstatus.relay.report import Report, log, to_logging
-from pfstatus.values import (
-    Cause,
-    Change,
-    LacpRate,
-    LacpReason,
-    LacpStatus,
-    LinkStatus,
-    Vf,
-    VfLinkState,
-    VfResult,
-)
+from pfstatus.relay.report import Kind, Report, deliver, to_logging
+from pfstatus.relay.rival import Claims
+from pfstatus.relay.setter import Setter
+from pfstatus.values import Cause, LacpStatus
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from pfstatus.relay.report import Level
+    from pfstatus.relay.setter import Sent
     from pfstatus.session import Session
-
-_AUTO, _DISABLE = VfLinkState.AUTO, VfLinkState.DISABLE
+    from pfstatus.values import Change, LinkStatus, Vf, VfResult
 
 _DEFAULT = Policy()
-_PROBE = 4
-"""VFs in the first message of a batch: it finds out what the NIC needs for one, even where that
-has changed since the last batch."""
-_HOLD = 0.05
-"""Seconds that one message may hold the kernel's RTNL lock, as far as a VF allows."""
-_GAP = 0.05
-"""Part of a slow message's time for which the lock is then left to others: bonding, in the
-host and in the pods, only ever tries for it."""
-_LOOK_GAP = 0.01
-"""Least seconds between a look at a PF's VFs and the next."""
-_OUTAGE_LOOK = 1.0
-"""Most seconds between looks while LACP is down, however long the interval."""
-_LOOK_SHARE = 20
-"""A look may take one part in so many of the time: reading VFs holds the lock too."""
 _FLUSH = 0.25
 """Seconds into a long batch after which what was done so far is told."""
-_RETRY = (0.1, 10.0)
-"""Seconds until a VF is tried again: at first, and at most."""
-_NEVER = object()
-_NOT_READY = frozenset(
-    {
-        LacpReason.ABSENT,
-        LacpReason.NO_BOND,
-        LacpReason.NOT_A_BOND,
-        LacpReason.WRONG_MODE,
-        LacpReason.LINK_DOWN,
-    }
-)
-
-
-class _Hold:
-    """Why a VF is not set again at once: it failed, or somebody keeps changing it."""
-
-    __slots__ = ("failed", "tries", "until")
-
-    def __init__(self) -> None:
-        self.failed = False
-        self.tries = 0  # in a row that ended alike
-        self.until = 0.0
-
-    def push(self, now: float, *, failed: bool) -> None:
-        """Wait longer each time; the first one that succeeds costs nothing."""
-        if failed != self.failed or self.until + _RETRY[1] < now:
-            self.tries = 0
-        self.failed = failed
-        self.tries += 1
-        over = self.tries - (not failed)
-        self.until = now + (min(_RETRY[0] * 2 ** (over - 1), _RETRY[1]) if over > 0 else 0.0)
-
-
-class _Sent(NamedTuple):
-    """A message that was sent, and what became of it."""
-
-    at: float  # on the monotonic clock
-    time_ns: int  # since the epoch
-    ifindex: int
-    owned: frozenset[int]  # VFs noted as ours before it
-    results: tuple[VfResult, ...]
 
 
 class _Pf:
-    """What the loop remembers of one PF."""
+    """What the loop remembers of one configured name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pace: Pacer) -> None:
         self.name = name
+        self.pace = pace
         self.status: LinkStatus | None = None
         self.pending: deque[Vf] = deque()  # settings of the batch under way
-        self.done: list[_Sent] = []  # of it, and not yet thought about
-        self.look_due = math.inf  # when to read the VFs
-        self.look_after = 0.0  # not before
-        self.cost = 0.0  # seconds that the NIC took for a VF, last time
-        self.probe = False  # the next message is the first of its batch
-        self.holds: dict[int, _Hold] = {}
-        self.failures = _Hold()  # of looks
-        self.topics: dict[str, object] = {}  # what was last said of each
-        self.said: set[tuple[Any, ...]] = set()  # of VFs, since LACP last changed
-        self.failing: dict[int, int | None] = {}  # the errno that was said of a VF
-        self.vf_count: int | None = None
-        self.unsupported = False
+        self.sent: list[Sent] = []  # of it, and not yet thought about
+        self.doubtful: Sent | None = None  # all ENODEV: the PF may be gone
+        self.unsupported = False  # since LACP last changed
+        self.alias: str | None = None  # another configured name of the same PF
+        self.num_vfs: NumVfs | None = None
+        self.signature: Signature | None = None
+        self.bond: tuple[int, int | None] | None = None  # whose ports were counted
 
+    @property
+    def ifindex(self) -> int | None:
+        return self.status.ifindex if self.status else None
+
+    @property
     def lacp(self) -> LacpStatus:
-        return self.status.lacp.status if self.status else LacpStatus.UNKNOWN
+        """What counts for its VFs, which are served under one name."""
+        if self.status is None or self.alias:
+            return LacpStatus.UNKNOWN
+        return self.status.lacp.status
 
-    def look_soon(self, now: float) -> None:
-        self.look_due = min(self.look_due, max(now, self.look_after))
+    def rank(self, now: float) -> tuple[int, float] | None:
+        """What to do first, the smallest: what was lost, and of that what is quickly done."""
+        if self.pending:
+            urgency = Urgency.LOST if self.lacp is LacpStatus.DOWN else Urgency.BACK
+            return urgency, self.pace.vf_cost * len(self.pending)
+        due = self.pace.due()
+        if due > now:
+            return None
+        urgency = self.pace.urgency
+        return urgency, self.pace.look_cost if urgency <= Urgency.BACK else due
 
 
 class Relay:
@@ -135,10 +83,10 @@ class Relay:
             relay.run()
 
     Events are acted upon at once; besides, each PF is asked every ``interval`` while LACP is up
-    and every 100 ms while it is not. VFs are read when LACP changes, when an event says that
-    somebody touched the PF, after a batch of settings (success is what reading shows), and,
-    during an outage, every ``interval`` or second (VFs that are made then raise no event), never
-    for more than a twentieth of the time. Only differences are written.
+    and every 100 ms while it is not. VFs are read when LACP changes, when somebody touched the PF
+    or made VFs, after a batch of settings (success is what reading shows), and, during an outage,
+    every ``interval`` or second, for no more than a twentieth of the time for all PFs together.
+    Only differences are written.
 
     Used by one thread at a time, but for ``stop()``, which any thread and any signal handler
     may call. Needs CAP_NET_ADMIN, unless it is a dry run.
@@ -148,13 +96,14 @@ class Relay:
         interval: seconds between questions while LACP is up.
         policy: what else to do.
         report: is given what there is to tell, in lists, whenever the loop has nothing more
-            urgent to do. By default it goes to the ``pfstatus`` logger.
+            urgent to do. It is waited for: ``Outbox`` makes of it one that is not. By default it
+            goes to the ``pfstatus`` logger.
         session: as for Monitor.
         netns: as for Session.
 
     Raises:
-        ValueError: as for Monitor; or the state file is no such file.
-        OSError: a socket or the state file could not be opened.
+        ValueError: as for Monitor.
+        OSError: a socket could not be opened.
     """
 
     def __init__(
@@ -169,15 +118,21 @@ class Relay:
         self._policy = policy
         self._interval = interval
         self._report = report
-        self._reports: list[Report] = []
-        self._pfs = {name: _Pf(name) for name in interfaces}
-        self._ledger = Ledger(policy.state_file if policy.keeps_record() else None)
+        self._budget = Budget()
+        self._pfs = {name: _Pf(name, Pacer(self._budget, interval)) for name in interfaces}
+        self._strays: dict[int, str] = {}  # NICs with VFs that are noted, and why nobody has them
+        self._check_due = -math.inf
         self._started = False
         self._lost_events = 0
         self._monitor = Monitor(
             *interfaces, interval=interval, every_event=True, session=session, netns=netns
         )
         self._session = self._monitor.session
+        self._ownership = Ownership(policy.state_file if policy.keeps_record() else None)
+        self._setter = Setter(self._session, self._ownership)
+        self._narrator = Narrator()
+        self._claims = Claims(None if policy.dry_run else self._session.netns)
+        close_in_child(self._claims)
 
     def __enter__(self) -> Self:
         return self
@@ -192,6 +147,7 @@ class Relay:
     def close(self) -> None:
         """Close the descriptors. May be called again."""
         self._monitor.close()
+        self._claims.close()
 
     def may_set_vfs(self) -> bool:
         """Whether the kernel would let this process set VFs (CAP_NET_ADMIN). Changes nothing."""
@@ -205,18 +161,20 @@ class Relay:
         self._flush()
 
     def turn(self, timeout: float | None = None) -> None:
-        """Wait until there is something to do, and do it: run(), in pieces.
+        """Wait until there may be something to do, and do it: run(), in pieces.
 
         Args:
-            timeout: most seconds to wait; 0 not at all, None for ever.
+            timeout: most seconds to wait; 0 not at all.
         """
         if not self._started:
             self._start()
-        wait = min(pf.look_due for pf in self._pfs.values()) - time.monotonic()
-        if timeout is not None:
-            wait = min(wait, timeout)
-        self._listen(None if wait == math.inf else max(0.0, wait))
+        now = time.monotonic()
+        wake = min(self._check_due, *(pf.pace.due() for pf in self._pfs.values()))
+        self._listen(max(0.0, min(wake - now, math.inf if timeout is None else timeout)))
         self._work()
+        if time.monotonic() >= self._check_due:
+            self._check()
+            self._work()
         self._flush()
 
     def disabled(self, interface: str) -> frozenset[int]:
@@ -224,7 +182,9 @@ class Relay:
 
         With a record (see Policy.state_file) also those of PFs that it does not watch any more.
         """
-        return self._ledger.get(interface)
+        pf = self._pfs.get(interface)
+        ifindex = pf.ifindex if pf else None
+        return self._ownership.disabled(ifindex or self._ownership.find(interface))
 
     def give_back(self, interface: str) -> tuple[VfResult, ...]:
         """Set the VFs of a PF that this relay disabled to ``auto``, whatever LACP says.
@@ -237,384 +197,279 @@ class Relay:
             Error: the kernel refused.
         """
         status = self._session.get(interface)
-        noted = self._ledger.get(interface, status.ifindex)
-        back = [
-            Vf(vf, _AUTO) for vf, state in status.vfs or () if vf in noted and state is _DISABLE
-        ]
         results: list[VfResult] = []
-        cost = 0.0
-        while back and not self._policy.dry_run:
-            size = _chunk_size(cost)
-            began = time.monotonic()
-            done = self._session.set_vf_link_state(status, back[:size])
-            cost = (time.monotonic() - began) / len(done)
-            results += done
-            del back[:size]
-            for result in done:
-                self._say_result(interface, result)
-            time.sleep(_gap(cost * len(done)))
-        if status.ifindex is not None and not self._policy.dry_run:
-            # A list may be sparse: what is not in it was not given back.
-            kept = noted - {vf for vf, _ in status.vfs or ()}
-            kept |= {result.vf for result in results if result.error}
-            self._ledger.set(interface, status.ifindex, kept)
+        for sent in () if self._policy.dry_run else self._setter.give_back(status):
+            for result in sent.results:
+                self._narrator.result(interface, result, time_ns=sent.time_ns)
+            results += sent.results
         return tuple(results)
 
-    # ---- Listening
+    # Listening
 
     def _start(self) -> None:
         self._started = True
-        self._say("INFO", "interfaces to monitor", interfaces=list(self._pfs))
-        for name in sorted(self._ledger.names() - self._pfs.keys()):
-            self._say_left(name, "it is not configured any more")
+        self._narrator.say(Kind.STARTED)
+        self._narrator.say(Kind.WATCHING, interfaces=list(self._pfs))
+        self._ownership.mirror()
+        self._strays = dict.fromkeys(self._ownership.names(), "it is not configured any more")
 
-    def _listen(self, timeout: float | None) -> None:
+    def _listen(self, timeout: float) -> None:
         try:
             changes = self._monitor.poll(timeout)
         except Error as exc:
             if exc.filename is None:
                 raise  # not about one PF: the sockets themselves
-            self._say_failure(exc.filename, exc)
+            self._narrator.trouble(exc.filename, exc)
             return
         finally:
             lost, self._lost_events = self._lost_events, self._monitor.lost_events
             if lost != self._lost_events:
-                self._say("WARN", "events were lost, asking for everything")
+                self._narrator.say(Kind.EVENTS_LOST)
         for change in changes:
             self._on_change(self._pfs[change.name], change)
 
     def _on_change(self, pf: _Pf, change: Change) -> None:
         old, pf.status = pf.status, change.new
-        lacp = change.new.lacp.status
-        now = time.monotonic()
-        if old is not None and old.ifindex != change.new.ifindex:
-            self._forget_nic(pf)
-        if old is None or old.lacp.status is not lacp or old.ifindex != change.new.ifindex:
-            self._settle(pf)
-            pf.pending.clear()
-            pf.holds.clear()
-            pf.failing.clear()
-            pf.said.clear()
-            pf.look_due = math.inf
-            pf.look_after = now
-            if lacp is LacpStatus.UP:
-                pf.look_after += self._policy.up_delay
-            if lacp is not LacpStatus.UNKNOWN:
-                pf.look_soon(now)
-        elif change.cause is not Cause.ASKED and self._minds_touch(lacp):
-            pf.look_soon(now)
-        self._say_status(pf, change.new)
+        moved = old is None or old.ifindex != change.new.ifindex
+        if moved:
+            self._new_nic(pf, old)
+        if old is None or moved or old.lacp.status is not change.new.lacp.status:
+            self._turn_over(pf)
+        elif change.cause is not Cause.ASKED and pf.lacp is not LacpStatus.UNKNOWN:
+            pf.pace.touched(time.monotonic())
+        self._narrator.status(change.new, self._ownership.disabled(pf.ifindex))
 
-    def _minds_touch(self, lacp: LacpStatus) -> bool:
-        """Whether a VF that somebody else changed may have to be changed back."""
-        if lacp is LacpStatus.UP:
-            return self._policy.restore == "all"
-        return lacp is LacpStatus.DOWN
-
-    def _forget_nic(self, pf: _Pf) -> None:
-        """The PF is gone or another: so are its VFs, and what we know of its NIC."""
+    def _turn_over(self, pf: _Pf) -> None:
+        """LACP changed: what was under way belongs to the past."""
+        self._settle(pf)
+        pf.pending.clear()
+        pf.doubtful = None
         pf.unsupported = False
-        pf.cost = 0.0
-        pf.vf_count = None
-        pf.topics.clear()
+        pf.pace.lacp_changed(time.monotonic(), pf.lacp, up_delay=self._policy.up_delay)
+        self._narrator.lacp_changed(pf.name)
 
-    # ---- Looking
+    def _new_nic(self, pf: _Pf, old: LinkStatus | None) -> None:
+        """The name is another NIC's: what we know of the old one does not hold for it."""
+        if old is not None:
+            if old.ifindex is not None:
+                self._strays[old.ifindex] = f"{pf.name} is another interface now"
+                self._claims.release(old.ifindex)
+            self._settle(pf)
+            pf.pace = Pacer(self._budget, self._interval)
+            pf.num_vfs = pf.signature = pf.bond = None
+            self._narrator.new_nic(pf.name)
+        names: dict[int, str] = {}
+        for other in self._pfs.values():
+            if other.ifindex is not None:
+                was, name = other.alias, names.setdefault(other.ifindex, other.name)
+                other.alias = name if name != other.name else None
+                if was != other.alias:
+                    self._turn_over(other)
+        self._check_due = -math.inf
+
+    # Looking
 
     def _look(self, pf: _Pf) -> None:
         """Read a PF's VFs and note what is to be set."""
         assert pf.status is not None
+        assert pf.status.ifindex is not None
         self._settle(pf)  # the last batch has a say in what is tried again
         if pf.unsupported:
-            pf.look_due = math.inf
+            pf.pace.look_no_more()
             return
         began = time.monotonic()
         try:
             seen, count, vfs = self._session.vfs(pf.status)
         except LinkNotFoundError:
-            pf.look_due = math.inf  # the monitor is about to say so
+            pf.pace.look_no_more()  # the monitor is about to say so
             return
         except Error as exc:
-            pf.failures.push(began, failed=True)
-            pf.look_due = pf.look_after = pf.failures.until
-            self._say_failure(pf.name, exc)
+            pf.pace.look_failed(time.monotonic())
+            self._narrator.trouble(pf.name, exc)
             return
-        now = time.monotonic()
-        lacp = pf.lacp()
-        self._say_vfs(pf, count)
-        pf.look_after = now + max(_LOOK_GAP, (now - began) * _LOOK_SHARE)
-        pf.look_due = max(pf.look_after, now + min(self._interval, _OUTAGE_LOOK))
+        lacp, now = pf.lacp, time.monotonic()
+        owners = self._ownership.seen(pf.status.ifindex, vfs)
+        unread = count > len(vfs)
+        if self._policy.restore == "owned":
+            unread = not self._ownership.disabled(pf.status.ifindex) <= {vf for vf, _ in vfs}
+        up = lacp is LacpStatus.UP
+        pf.pace.looked(began, now, again=not up or unread, slower=up)
+        if pf.doubtful:  # it is there: so it was the driver who said that it was not
+            self._say_results(pf, pf.doubtful)
+            pf.doubtful = None
+        self._narrator.vfs(pf.name, count, vfs, lacp)
         if seen.status is not lacp:
             return  # it changed under our hands: the monitor is about to say so
-        owned = self._owned(pf, pf.status, vfs)
-        if self._policy.restore == "all":
-            unread = count > len(vfs)
-        else:
-            unread = not owned <= {vf for vf, _ in vfs}
-        if lacp is LacpStatus.UP and not unread:  # a list may be sparse: the rest comes later
-            pf.look_due = math.inf
-        pf.probe = True
-        todo = plan(lacp, vfs, restore=self._policy.restore, owned=owned)
-        for vf in todo.unprotected:
-            self._say_once(
-                pf, "WARN", "vf will not fail over", id=vf, state="enable", interface=pf.name
-            )
-        if not pf.holds:
-            pf.pending.extend(todo.settings)
+        todo = plan(lacp, vfs, restore=self._policy.restore, owned=owners.ours)
+        allowed, ignored = pf.pace.allowed(now, todo.settings)
+        pf.pending.extend(allowed)
+        self._narrator.unprotected(pf.name, todo.unprotected)
+        self._narrator.ignored(pf.name, ignored)
+        if up:
+            self._narrator.others(pf.name, owners.others)
+            self._narrator.returned(pf.name, owners.returned)
+
+    def _check(self) -> None:
+        """What no event tells of and costs nobody anything, every interval."""
+        now = time.monotonic()
+        self._check_due = now + self._interval
+        for pf in self._pfs.values():
+            self._narrator.alias(pf.name, pf.alias)
+            if pf.status is None or pf.ifindex is None or pf.alias:
+                continue
+            self._narrator.rival(pf.name, self._claims.claim(pf.ifindex))
+            if pf.num_vfs is None:
+                pf.num_vfs = NumVfs(pf.status.ifname or pf.name, pf.ifindex)
+                pf.signature = pf.num_vfs.signature()
+            elif pf.signature != (signature := pf.num_vfs.signature()):
+                pf.signature = signature
+                if pf.lacp is not LacpStatus.UNKNOWN:
+                    pf.pace.touched(now)
+        self._count_ports()
+        if self._strays:
+            self._look_for_strays()
+
+    def _count_ports(self) -> None:
+        """A bond's own count leaves out the ports that are idle: one look at all links."""
+        bonds = {
+            pf.name: (pf.status.bond.ifindex, pf.status.bond.num_ports)
+            for pf in self._pfs.values()
+            if pf.status and pf.status.bond
+        }
+        if all(self._pfs[name].bond == bond for name, bond in bonds.items()):
             return
-        for setting in todo.settings:
-            hold = pf.holds.get(setting.vf)
-            if hold and hold.until > now:
-                pf.look_due = min(pf.look_due, max(pf.look_after, hold.until))
-            else:
-                pf.pending.append(setting)
+        try:
+            masters = [port.master for port in self._session.ports()]
+        except Error:
+            return  # links come and go: at the next check
+        for name, bond in bonds.items():
+            self._pfs[name].bond = bond
+            self._narrator.ports(name, masters.count(bond[0]))
 
-    def _owned(self, pf: _Pf, status: LinkStatus, vfs: Iterable[Vf]) -> frozenset[int]:
-        """What we disabled and nobody changed since."""
-        noted = self._ledger.get(pf.name, status.ifindex)
-        if noted and status.ifindex is not None:
-            noted -= {vf for vf, state in vfs if state is not _DISABLE}
-            self._note(pf.name, status.ifindex, noted)
-        return noted
+    def _look_for_strays(self) -> None:
+        """Say what VFs we had disabled on NICs that nobody serves any more."""
+        strays, self._strays = self._strays, {}
+        names = self._ownership.names()
+        watched = {pf.ifindex for pf in self._pfs.values()}
+        for ifindex, why in strays.items():
+            if ifindex in watched or ifindex not in names or self._claims.claim(ifindex):
+                continue
+            self._claims.release(ifindex)
+            try:
+                _, _, vfs = self._session.vfs(replace(absent(names[ifindex]), ifindex=ifindex))
+            except LinkNotFoundError:
+                continue
+            except Error as exc:
+                self._narrator.trouble(names[ifindex], exc)
+                continue
+            ours = self._ownership.seen(ifindex, vfs).ours
+            if ours:
+                self._narrator.left(names[ifindex], ours, why)
 
-    # ---- Setting
+    # Setting
 
     def _work(self) -> None:
-        """Look and set until nothing is due, a message at a time, the quickest PF first.
+        """Look and set until nothing is due: a PF is looked at and served, the quickest first.
 
         Between the messages of a slow NIC the other PFs are listened to and served.
         """
         listened = told = time.monotonic()
         while not self._monitor.stopped:
-            now = time.monotonic()
-            due = [pf for pf in self._pfs.values() if pf.look_due <= now and not pf.pending]
-            due.sort(key=lambda pf: pf.lacp() is not LacpStatus.DOWN)
-            for pf in due:
-                self._look(pf)
-            waiting = [pf for pf in self._pfs.values() if pf.pending]
-            if not waiting:
+            pf = self._first(time.monotonic())
+            if pf is None:
                 return
-            pf = min(waiting, key=lambda pf: pf.cost * len(pf.pending))
-            if self._policy.dry_run:
-                self._pretend(pf)
-                continue
-            gap = _gap(self._set_some(pf))
-            if gap or time.monotonic() - listened > _LOOK_GAP:
-                self._listen_for(gap)
+            pause = 0.0
+            if not pf.pending:
+                self._look(pf)
+            elif self._policy.dry_run:
+                self._narrator.would_set(pf.name, pf.pending)
+                pf.pending.clear()
+            else:
+                pause = self._set_some(pf)
+            if pause or time.monotonic() - listened > LOOK_GAP:
+                self._pause(pause)
                 listened = time.monotonic()
             if time.monotonic() - told > _FLUSH:
                 self._flush()
                 told = time.monotonic()
 
-    def _listen_for(self, seconds: float) -> None:
+    def _first(self, now: float) -> _Pf | None:
+        """The PF to serve next."""
+        ranks = [(rank, pf) for pf in self._pfs.values() if (rank := pf.rank(now))]
+        return min(ranks, key=lambda ranked: ranked[0])[1] if ranks else None
+
+    def _pause(self, seconds: float) -> None:
         """Leave the lock to others for a while, unless another PF has something due."""
         end = time.monotonic() + seconds
         while not self._monitor.stopped:
             self._listen(max(0.0, end - time.monotonic()))
             now = time.monotonic()
-            if now >= end or any(
-                pf.look_due <= now and not pf.pending for pf in self._pfs.values()
-            ):
+            others = (pf for pf in self._pfs.values() if not pf.pending)
+            if now >= end or any(pf.pace.due() <= now for pf in others):
                 return
 
     def _set_some(self, pf: _Pf) -> float:
-        """Send one message. Returns the seconds it took."""
+        """Send one message. Returns the seconds for which to leave the lock to others."""
         assert pf.status is not None
-        assert pf.status.ifindex is not None
-        size = min(_chunk_size(pf.cost), len(pf.pending))
-        if pf.probe:
-            size = min(size, _PROBE)
-            pf.probe = False
+        size = min(pf.pace.message_size(), len(pf.pending))
         settings = [pf.pending.popleft() for _ in range(size)]
-        ifindex = pf.status.ifindex
-        before = self._ledger.get(pf.name, ifindex)
-        disabling = {vf for vf, state in settings if state is _DISABLE}
-        self._note(pf.name, ifindex, before | disabling)
-        began = time.monotonic()
-        try:
-            results = self._session.set_vf_link_state(pf.status, settings)
-        except Error as exc:  # nothing was tried
-            results = tuple([VfResult(vf, state, exc) for vf, state in settings])
-        now = time.monotonic()
-        pf.cost = (now - began) / size
-        pf.done.append(_Sent(now, time.time_ns(), ifindex, before, results))
+        sent = self._setter.send(pf.status, settings)
+        pf.sent.append(sent)
+        pause = pf.pace.sent(sent.began, sent.ended, size)
         if not pf.pending:
-            pf.look_soon(now + _LOOK_GAP)
-        elif any(failure for _, _, failure in results):
+            pf.pace.batch_ended(sent.ended)
+        elif any(failure for _, _, failure in sent.results):
             self._settle(pf)  # which may call the rest off
-        return now - began
+        return pause
 
     def _settle(self, pf: _Pf) -> None:
         """Draw the conclusions from messages that were sent: after them, not in between."""
-        done, pf.done = pf.done, []
-        for message in done:
-            not_ours = set()
-            for vf, state, failure in message.results:
-                pf.holds.setdefault(vf, _Hold()).push(message.at, failed=failure is not None)
-                given_back = failure is None and state is _AUTO
-                not_taken = failure is not None and state is _DISABLE and vf not in message.owned
-                if given_back or not_taken:
-                    not_ours.add(vf)
-            noted = self._ledger.get(pf.name, message.ifindex)
-            self._note(pf.name, message.ifindex, noted - not_ours)
-            self._say_set(pf, message)
+        done, pf.sent = pf.sent, []
+        for sent in done:
+            self._setter.settle(sent)
+            codes = {failure.errno if failure else 0 for _, _, failure in sent.results}
+            if codes == {errno.ENODEV}:
+                pf.pending.clear()
+                pf.doubtful = sent
+            elif codes == {errno.EOPNOTSUPP}:
+                pf.pending.clear()
+                pf.unsupported = True
+                self._narrator.cannot_set(pf.name)
+            else:
+                self._say_results(pf, sent)
 
-    def _pretend(self, pf: _Pf) -> None:
-        for vf, state in pf.pending:
-            self._say_once(
-                pf, "INFO", "vf link state would be set", id=vf, state=str(state), interface=pf.name
-            )
-        pf.pending.clear()
-
-    def _note(self, name: str, ifindex: int, vfs: frozenset[int]) -> None:
-        """Keep the record; a full disk must not keep VFs from failing over."""
-        try:
-            self._ledger.set(name, ifindex, vfs)
-        except OSError as exc:
-            self._say("ERROR", "failed to record disabled vfs", interface=name, error=str(exc))
+    def _say_results(self, pf: _Pf, sent: Sent) -> None:
+        for result in sent.results:
+            vf, state, failure = result
+            times = pf.pace.became(vf, state, sent.ended, failed=failure is not None)
+            self._narrator.result(pf.name, result, time_ns=sent.time_ns, times=times)
 
     def _end(self) -> None:
-        for name, pf in self._pfs.items():
-            if not self._ledger.get(name):
+        for pf in self._pfs.values():
+            ours = self._ownership.disabled(pf.ifindex)
+            if not ours or pf.alias:
                 continue
             if self._policy.on_exit == "keep":
-                if pf.lacp() is not LacpStatus.UP:
-                    self._say_left(name, "the relay ends")
+                if pf.lacp is not LacpStatus.UP:
+                    self._narrator.left(pf.name, ours, "the relay ends")
                 continue
             try:
-                self.give_back(name)
+                self.give_back(pf.name)
             except LinkNotFoundError:
                 continue  # its VFs went with it
-            except Error as exc:
-                self._say_failure(name, exc)
-            if self._ledger.get(name):
-                self._say_left(name, "they could not be given back")
-
-    # ---- Saying
-
-    def _say(self, level: Level, message: str, **fields: Any) -> None:
-        self._reports.append(Report(time.time_ns(), level, message, fields))
-
-    def _say_once(self, pf: _Pf, level: Level, message: str, **fields: Any) -> None:
-        """Say it, unless it was said of this VF since LACP last changed."""
-        what = (message, *fields.values())
-        if what not in pf.said:
-            pf.said.add(what)
-            self._say(level, message, **fields)
+            except OSError as exc:
+                self._narrator.trouble(pf.name, exc)
+            ours = self._ownership.disabled(pf.ifindex)
+            if ours:
+                self._narrator.left(pf.name, ours, "they could not be given back")
 
     def _flush(self) -> None:
         """Tell what there is to tell: it can wait for what is to be set, but not for ever."""
         for pf in self._pfs.values():
-            if pf.done:
+            if pf.sent:
                 self._settle(pf)
-        if not self._reports:
-            return
-        reports, self._reports = self._reports, []
-        try:
-            self._report(reports)
-        except Exception:
-            # Whoever listens must not stop the relay: the node's network hangs on it.
-            log.exception("the report callback failed")
-
-    def _say_left(self, name: str, why: str) -> None:
-        vfs = sorted(self._ledger.get(name))
-        self._say("WARN", "vfs were left disabled", interface=name, ids=vfs, reason=why)
-
-    def _say_failure(self, name: str, exc: OSError) -> None:
-        self._say("WARN", "failed to fetch interface", interface=name, error=str(exc))
-
-    def _say_status(self, pf: _Pf, status: LinkStatus) -> None:
-        lacp = status.lacp
-        # Compared with what was last said, not seen: each is said once per change.
-        if lacp.reason in _NOT_READY:
-            if self._turned(pf, "ready", lacp.reason):
-                self._say("ERROR", "pf is not ready", interface=pf.name, error=lacp.sentence)
-                if self._ledger.get(pf.name) and lacp.reason is not LacpReason.LINK_DOWN:
-                    self._say_left(pf.name, lacp.sentence)
-            self._turned(pf, "lacp", None)
-            return
-        if self._turned(pf, "ready", None):
-            self._say("INFO", "pf is ready", interface=pf.name)
-        if lacp.status is LacpStatus.UP:
-            if self._turned(pf, "lacp", "up"):
-                self._say("INFO", "lacp is up", interface=pf.name)
-        elif lacp.status is LacpStatus.DOWN:
-            if self._turned(pf, "lacp", "down"):
-                self._turned(pf, "reason", lacp.reason)
-                self._say("INFO", "lacp is down", interface=pf.name, reason=str(lacp.reason))
-            elif self._turned(pf, "reason", lacp.reason):
-                self._say("DEBUG", "lacp is still down", interface=pf.name, reason=str(lacp.reason))
-        elif self._turned(pf, "lacp", "unknown"):
-            self._say("WARN", "lacp is unknown", interface=pf.name, reason=str(lacp.reason))
-        bond = status.bond
-        if bond is not None:
-            slow = bond.lacp_rate is LacpRate.SLOW
-            if self._turned(pf, "slow", slow) and slow:
-                self._say("WARN", "pf is using slow lacp rate", interface=pf.name)
-            crowd = bond.num_ports if bond.num_ports and bond.num_ports > 1 else None
-            if self._turned(pf, "crowd", crowd) and crowd:
-                self._say("WARN", "pf is not alone in its bond", interface=pf.name, ports=crowd)
-
-    @staticmethod
-    def _turned(pf: _Pf, topic: str, value: object) -> bool:
-        """Whether a topic now has another value than last time."""
-        if pf.topics.get(topic, _NEVER) == value:
-            return False
-        pf.topics[topic] = value
-        return True
-
-    def _say_vfs(self, pf: _Pf, count: int) -> None:
-        if count != pf.vf_count:
-            pf.vf_count = count
-            if count:
-                self._say("INFO", "VFs detected on interface", interface=pf.name, count=count)
-            else:
-                self._say("INFO", "pf has no VFs", interface=pf.name)
-
-    def _say_result(self, name: str, result: VfResult, time_ns: int = 0) -> None:
-        vf, state, failure = result
-        time_ns = time_ns or time.time_ns()
-        if failure is None:
-            fields = {"id": vf, "state": str(state), "interface": name}
-            self._reports.append(Report(time_ns, "INFO", "vf link state was set", fields))
-        else:
-            fields = {"id": vf, "interface": name, "error": str(failure)}
-            self._reports.append(Report(time_ns, "ERROR", "failed to set vf link state", fields))
-
-    def _say_set(self, pf: _Pf, message: _Sent) -> None:
-        codes = {failure.errno if failure else 0 for _, _, failure in message.results}
-        if codes == {errno.ENODEV}:
-            pf.pending.clear()  # the PF is gone; the monitor is about to say so
-            return
-        if codes == {errno.EOPNOTSUPP}:
-            pf.unsupported = True
-            pf.pending.clear()
-            why = "its driver has no setter, or is in switchdev mode"
-            self._say_once(
-                pf, "ERROR", "pf cannot set vf link states", interface=pf.name, error=why
-            )
-            return
-        for result in message.results:
-            vf, state, failure = result
-            hold = pf.holds[vf]
-            if failure is None:
-                self._say_result(pf.name, result, message.time_ns)
-                pf.failing.pop(vf, None)
-                if hold.tries > 2:
-                    what = {"id": vf, "state": str(state), "interface": pf.name}
-                    self._say_once(pf, "WARN", "vf link state does not stay", **what)
-            elif pf.failing.get(vf) != failure.errno:
-                pf.failing[vf] = failure.errno
-                self._say_result(pf.name, result, message.time_ns)
-            else:
-                what = {"id": vf, "interface": pf.name, "error": str(failure)}
-                self._say("DEBUG", "failed to set vf link state again", **what)
-
-
-def _chunk_size(cost: float) -> int:
-    """How many VFs one message may carry, by the seconds that one took last time."""
-    return max(1, int(_HOLD / cost)) if cost else _PROBE
-
-
-def _gap(seconds: float) -> float:
-    """How long to leave the lock to others after a message that held it so long."""
-    return seconds * _GAP if seconds > _HOLD / 10 else 0.0
+        self._ownership.mirror()
+        self._narrator.record(self._ownership.error, self._ownership.damaged)
+        reports = self._narrator.take()
+        if reports:
+            deliver(self._report, reports)

@@ -17,21 +17,6 @@ Restore = Literal["all", "owned"]
 _AUTO, _ENABLE, _DISABLE = VfLinkState.AUTO, VfLinkState.ENABLE, VfLinkState.DISABLE
 
 
-class _Settings(dict[int, Vf]):
-    """A setting for each VF, made once: this is the path from an event to its effect."""
-
-    def __init__(self, state: VfLinkState) -> None:
-        super().__init__()
-        self._state = state
-
-    def __missing__(self, vf: int) -> Vf:
-        setting = self[vf] = Vf(vf, self._state)
-        return setting
-
-
-_TO_AUTO, _TO_DISABLE = _Settings(_AUTO), _Settings(_DISABLE)
-
-
 class Plan(NamedTuple):
     """What a look at a PF calls for."""
 
@@ -62,21 +47,14 @@ def plan(
     """
     if lacp is LacpStatus.DOWN:
         return Plan(
-            tuple([_TO_DISABLE[vf] for vf, state in vfs if state == _AUTO]),
+            tuple([Vf(vf, _DISABLE) for vf, state in vfs if state == _AUTO]),
             tuple([vf for vf, state in vfs if state == _ENABLE]),
         )
     if lacp is LacpStatus.UP:
-        everything = restore == "all"
-        return Plan(
-            tuple(
-                [
-                    _TO_AUTO[vf]
-                    for vf, state in vfs
-                    if state == _DISABLE and (everything or vf in owned)
-                ]
-            ),
-            (),
-        )
+        disabled = [vf for vf, state in vfs if state == _DISABLE]
+        if restore == "owned":
+            disabled = [vf for vf in disabled if vf in owned]
+        return Plan(tuple([Vf(vf, _AUTO) for vf in disabled]), ())
     return Plan((), ())
 
 

@@ -245,7 +245,12 @@ class FakeBond(FakeLink):
     """The active aggregator; None for none, which leaves out IFLA_BOND_AD_INFO."""
 
     def _data(self) -> bytes:
-        ports = [link for link in self.kernel.links if link.master is self]
+        links = [link for link in self.kernel.links if link.master is self]
+        ports = [
+            link
+            for link in links
+            if isinstance(link, FakePf) and link.aggregator_id == self.aggregator_id
+        ]
         data = [
             nla(IFLA_BOND_MODE, _U8(self.mode)),
             nla(IFLA_BOND_MIIMON, _U32(100)),
@@ -279,6 +284,8 @@ class FakePf(FakeLink):
         """States for which the driver answers 0 and does nothing."""
         self.delay = 0.0
         """Seconds that the driver needs to set a VF, under the kernel's lock."""
+        self.read_delay = 0.0
+        """Seconds that it needs to read one."""
         self.active = True
         """``IFLA_BOND_SLAVE_STATE``."""
         self.aggregator_id: int | None = 1
@@ -331,6 +338,7 @@ class FakePf(FakeLink):
     def _vf_attributes(self, mask: int) -> bytes:
         if not mask & RTEXT_FILTER_VF:
             return b""
+        time.sleep(self.read_delay * len(self.vfs))
         stats = not mask & RTEXT_FILTER_SKIP_STATS
         listed = [(vf, state) for vf, state in self.vfs.items() if vf not in self.hidden]
         return nla(IFLA_NUM_VF, _U32(len(self.vfs))) + nla(

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
+import contextlib
+import os
 import signal
-from pathlib import Path
+import sys
+import threading
 
 import pytest
 
 from pfstatus import VfLinkState
-from pfstatus.cli import parser
+from pfstatus.cli import main
 
-ROOT = Path(__file__).parents[2]
+DISABLE = VfLinkState.DISABLE
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_relay_relays_until_a_signal(run_until, pf, output, monkeypatch, number):
-    monkeypatch.setattr("pfstatus.cli.relay.gc.freeze", lambda: None)
+    monkeypatch.setattr("pfstatus.relay.program.gc.freeze", lambda: None)
 
     def happen():
         output.wait_for("lacp is up")
@@ -25,7 +26,41 @@ def test_relay_relays_until_a_signal(run_until, pf, output, monkeypatch, number)
         output.wait_for('"id":3,"state":"disable"')
 
     assert run_until("relay", "ens5f0", happen=happen, number=number) == 0
-    assert {*pf.vfs.values()} == {VfLinkState.DISABLE}
+    assert {*pf.vfs.values()} == {DISABLE}
+
+
+def test_relay_whose_lines_nobody_reads_goes_on_relaying(pf, monkeypatch):
+    monkeypatch.setattr("pfstatus.relay.program.gc.freeze", lambda: None)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    carry_out, listening, done = pf.set_vf, threading.Event(), threading.Event()
+
+    def set_vf(vf, state):
+        code = carry_out(vf, state)
+        if {*pf.vfs.values()} == {DISABLE}:
+            done.set()
+        return code
+
+    def happen():
+        listening.wait(20)
+        pf.lacp_expire()
+        done.wait(20)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+
+    pf.set_vf = set_vf
+    pf.kernel.on_request = lambda word: word == "get" and listening.set()
+    beside = threading.Thread(target=happen)
+    beside.start()
+    with os.fdopen(writer, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main(["relay", "ens5f0", "ens5f1"]) == 0
+        os.close(reader)  # which ends the thread that waits for it
+    beside.join(20)
+    assert {*pf.vfs.values()} == {DISABLE}
 
 
 @pytest.mark.usefixtures("pf")
@@ -48,14 +83,3 @@ def test_relay_without_privilege_is_3(run, kernel, capsys):
 def test_relay_refuses_a_bad_configuration(run, capsys, args, word):
     assert run("relay", *args) == 2
     assert word in capsys.readouterr().err
-
-
-def test_relay_has_the_options_of_the_example():
-    spec = importlib.util.spec_from_file_location("example", ROOT / "examples" / "relay.py")
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    wanted = set(re.findall(r'"(--[a-z-]+)"', (ROOT / "examples" / "relay.py").read_text()))
-    (commands,) = parser()._subparsers._group_actions
-    assert wanted == set(commands.choices["relay"]._option_string_actions) - {
-        *("-h", "--help", "--netns"),
-    }
