@@ -189,7 +189,8 @@ def relayed(session, begun) -> list[tuple[str, int | None, str | None]]:
         begun()
         for _ in range(100):
             relay.turn(1)
-            said = [(r.message, r.fields.get("id"), r.fields.get("error")) for r in reports]
+            dicts = [report.to_dict() for report in reports]
+            said = [(d["msg"], d.get("id"), d.get("error")) for d in dicts]
             if ("vf link state was set", 5, None) in said:
                 break
     return said
