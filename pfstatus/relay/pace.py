@@ -210,7 +210,8 @@ class Pacer:
         """
         self.look_cost = ended - began
         self._looked = ended
-        self._budget.spend(ended, self.look_cost)
+        if self.urgency > Urgency.BACK:  # the others are as rare as changes of LACP
+            self._budget.spend(ended, self.look_cost)
         self._look_after = ended + LOOK_GAP
         self._look_due = ended + self._again if again else math.inf
         if slower:
