@@ -71,7 +71,7 @@ def test_touched_pf_waits_for_the_budget_a_second_at_most(budget, pacer):
     pacer.looked(9.9, 10.0, again=True)
     budget.spend(10.0, 1.0)
     pacer.touched(10.5)
-    assert pacer.due() == 11.0
+    assert pacer.due() == 10.0 + pace.TOUCH_LOOK
 
 
 def test_list_that_stays_sparse_while_lacp_is_up_is_read_less_and_less(pacer):

@@ -35,10 +35,10 @@ SPARSE_LOOK = 60.0
 LOOK_SHARE = 20
 """Looks that nothing urgent calls for take one part in so many of the time, all PFs together."""
 MAX_DEBT = 5.0
-"""Most seconds for which an outage's own looks put off those."""
-TOUCH_LOOK = 1.0
-"""Seconds after a look at which a PF that somebody touched is looked at, whatever the budget says:
-a VF that a CNI set in mid-outage stays wrong no longer."""
+"""Most seconds by which those that are due are put off by those that were."""
+TOUCH_LOOK = 0.8
+"""Most seconds after a look until a PF that somebody touched is looked at, whatever the budget
+says: a VF that a CNI set in mid-outage is wrong for no longer than a second, all told."""
 FAILED_RETRY = (0.1, 10.0)
 """Seconds until a VF that failed is tried again: at first, and at most."""
 CHANGED_RETRY = (0.1, 0.5)

@@ -129,6 +129,60 @@ def test_vfs_made_in_mid_outage_are_disabled(lab: Lab) -> None:
         assert relay.wait("VFs detected on interface")["count"] == 4
 
 
+def test_vfs_made_and_removed_while_lacp_is_up_are_said(lab: Lab) -> None:
+    """As a public acceptance suite of the reference has it."""
+    port = lab.ports[0]
+    with RelayProcess("pf0") as relay:
+        relay.wait_up("pf0")
+        assert relay.lines[0]["msg"] == "Starting application"
+        for vfs in (4, 2):
+            relay.wait("pf has no VFs", interface="pf0")
+            relay.mark()
+            port.nic.num_vfs = vfs
+            assert relay.wait("VFs detected on interface", interface="pf0")["count"] == vfs
+            relay.mark()
+            port.nic.num_vfs = 0
+        relay.wait("pf has no VFs", interface="pf0")
+        assert not relay.said("VFs detected on interface")
+
+
+def test_disable_that_a_cni_puts_back_after_the_outage_is_given_back(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """sriov-cni: a pod added in the outage with a link_state, and gone after it."""
+    port = lab.ports[0]
+    port.nic.num_vfs = 4
+    state = ("--restore", "owned", "--state-file", str(tmp_path / "state.json"))
+    with RelayProcess("pf0", *state) as relay:
+        relay.wait_up("pf0")
+        lose_lacp(port)
+        relay.wait("vf link state was set", count=4, state="disable")
+        relay.mark()
+        port.set_vfs("auto", 0)
+        relay.wait("vf link state was set", id=0, state="disable")
+        port.lacp_unblock()
+        relay.wait("vf link state was set", 20, count=4, state="auto")
+        relay.mark()
+        port.set_vfs("disable", 0)
+        relay.wait("vf was put back to what this relay had set", id=0, interface="pf0")
+        wait_for(all_in(port, "auto"), 5, "VF 0 given back")
+        port.set_vfs("disable", 1)
+        left = relay.wait("vfs are disabled, and not by this relay", interface="pf0")
+        assert left["ids"] == [1]
+        assert port.nic.vf_states()[1] == "disable"
+
+
+@pytest.mark.usefixtures("lab")
+def test_second_relay_on_a_pf_is_said() -> None:
+    with RelayProcess("pf0") as first:
+        first.wait_up("pf0")
+        with RelayProcess("pf0", "pf1") as second:
+            said = second.wait("another relay watches this pf")
+            assert (said["interface"], said["pid"]) == ("pf0", first.process.pid)
+            second.wait_up("pf1")
+            assert len(second.said("another relay watches this pf")) == 1
+
+
 def test_pf_that_appears_after_the_start_is_served(lab: Lab) -> None:
     port = lab.ports[0]
     port.disturbed = True
@@ -402,7 +456,7 @@ def test_without_cap_net_admin_it_says_so_at_start(lab: Lab) -> None:
     assert lab.ports[0].lacp_up()
     command = ("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin")
     with RelayProcess("pf0", prefix=command) as relay:
-        assert relay.process.wait(30) == 1
+        assert relay.process.wait(30) == 3
     with RelayProcess("pf0", "--dry-run", prefix=command) as relay:
         relay.wait_up("pf0")
 
