@@ -9,7 +9,8 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from pfstatus._wire import absent, close_in_child
+from pfstatus._fork import close_in_child
+from pfstatus._wire import absent
 from pfstatus.errors import Error, LinkNotFoundError
 from pfstatus.monitor import Monitor
 from pfstatus.relay.narrator import Narrator
