@@ -172,8 +172,9 @@ def _bond(said: bytes) -> Bond | None:
     )
 
 
-def _vf_values(said: Any) -> tuple[Vf, ...]:
-    """An array of ``struct pfs_vf`` as values."""
+@functools.lru_cache(16)
+def _vf_list(said: bytes) -> tuple[Vf, ...]:
+    """An array of ``struct pfs_vf`` as values: a PF's list is often what it was."""
     return tuple(filter(None, map(_VFS.__getitem__, memoryview(said).cast("Q"))))
 
 
@@ -217,11 +218,8 @@ def _call(method: Method) -> Method:
     def marked(self: Wire, *args: Any, **kwargs: Any) -> Any:
         self._busy += 1
         try:
-            if self.closed:
-                msg = "the session is closed"
-                if self._pid != os.getpid():
-                    msg += ": it is its process's own, and a child of fork() opens another"
-                raise ValueError(msg)
+            if self._pfs is None or self._closing:
+                self._refuse()
             return method(self, *args, **kwargs)
         finally:
             self._busy -= 1
@@ -329,6 +327,12 @@ class Wire:
             raised, self._watcher.raised = self._watcher.raised, None
             raise raised
 
+    def _refuse(self) -> None:
+        msg = "the session is closed"
+        if self._pid != os.getpid():
+            msg += ": it is its process's own, and a child of fork() opens another"
+        raise ValueError(msg)
+
     def _fail(self, ret: int, interface: str | None) -> None:
         raise error(-ret, interface, _text(lib.pfs_extack(self._pfs)))
 
@@ -375,7 +379,7 @@ class Wire:
         before = seen.get(name)
         if before is not None and before[0] == said and before[1].bond is bond:
             return before[1]
-        status = _status(name, said, lacp, bond, _vf_values(vf_bytes) if vfs else None)
+        status = _status(name, said, lacp, bond, _vf_list(vf_bytes) if vfs else None)
         if len(seen) >= _KEPT:
             seen.clear()
         seen[name] = said, status
@@ -513,7 +517,7 @@ class Wire:
                 break
             self._reserve_vfs(2 * count)
         lacp = LACP[lib.pfs_lacp_status(link, self._mode_of(status.bond))]
-        return lacp, link.num_vf, _vf_values(ffi.buffer(self._vfs, 8 * count))
+        return lacp, link.num_vf, _vf_list(ffi.buffer(self._vfs, 8 * count)[:])
 
     def _mode_of(self, bond: Bond | None) -> Any:
         """As much of a bond as pfs_lacp_status() reads."""
@@ -542,7 +546,7 @@ def decode(message: bytes) -> tuple[LinkStatus, Bond | None, tuple[Vf, ...]] | N
         return None
     if ret < 0:
         raise error(-ret)
-    vfs = _vf_values(ffi.buffer(array, 8 * link.c.vf_count))
+    vfs = _vf_list(ffi.buffer(array, 8 * link.c.vf_count)[:])
     lacp = lib.pfs_lacp_status(link.c, ffi.NULL)
     is_bond = ffi.string(link.c.kind) == b"bond"
     return (

@@ -6,11 +6,13 @@
 
 #include "fake_kernel.h"
 #include "harness.h"
+#include "netns.h"
 #include "pfstatus.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
 #include <netlink/errno.h>
 #include <netlink/socket.h>
@@ -18,10 +20,12 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum call {
-	CALLOC, ALLOC, CONNECT, BUFFERS, JOIN, THREAD, FORCE, ATTACH, DETACH, SEND, RECV, POLL, CALLS
+	CALLOC, ALLOC, CONNECT, BUFFERS, JOIN, THREAD, FORCE, ATTACH, DETACH, SOCKET, STAMPS, NAME, CLOCK,
+	SEND, RECV, POLL, CALLS
 };
 
 static struct {
@@ -57,6 +61,8 @@ WRAP(int, pthread_create,
      (thread, attr, start, arg), THREAD, fault.error)
 WRAP(ssize_t, send, (int fd, const void *buf, size_t len, int flags), (fd, buf, len, flags), SEND, -1)
 WRAP(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags), RECV, -1)
+WRAP(int, socket, (int family, int type, int protocol), (family, type, protocol), SOCKET, -1)
+WRAP(int, getsockname, (int fd, struct sockaddr *addr, socklen_t *len), (fd, addr, len), NAME, -1)
 WRAP(int, poll, (struct pollfd *fds, nfds_t n, int timeout), (fds, n, timeout), POLL, -1)
 
 int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
@@ -65,9 +71,23 @@ int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t 
 {
 	if (level == SOL_SOCKET && ((name == SO_RCVBUFFORCE && fails(FORCE)) ||
 				    (name == SO_ATTACH_FILTER && fails(ATTACH)) ||
-				    (name == SO_DETACH_FILTER && fails(DETACH))))
+				    (name == SO_DETACH_FILTER && fails(DETACH)) ||
+				    (name == SO_TIMESTAMPNS && fails(STAMPS))))
 		return -1;
 	return __real_setsockopt(fd, level, name, value, len);
+}
+
+/* What CLOCK_MONOTONIC says instead, once. */
+static struct timespec other_time;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+{
+	if (clock != CLOCK_MONOTONIC || !fails(CLOCK))
+		return __real_clock_gettime(clock, now);
+	*now = other_time;
+	return 0;
 }
 
 static struct fake_kernel fake;
@@ -253,4 +273,95 @@ TEST(after_lost_events_no_older_one_is_told)
 	fake_kernel_event(&fake, msg.buf, msg.len);
 	CHECK_EQ(pfs_event_next(pfs, &link), RTM_NEWLINK);
 	fake_kernel_close(&fake, pfs);
+}
+
+TEST(port_that_cannot_be_opened_says_why_and_leaves_nothing_open)
+{
+	static const struct {
+		enum call call;
+		int error, want;
+	} rows[] = {
+		{ CALLOC, ENOMEM, -ENOMEM }, { SOCKET, EMFILE, -EMFILE }, { ATTACH, ENOMEM, -ENOMEM },
+		{ STAMPS, EPERM, -EPERM }, { NAME, ENOBUFS, -ENOBUFS },
+	};
+	struct pfs_link link = PFS_LINK_INIT;
+	struct pfs_port *port = NULL;
+	struct pfs_lacpdu pdu;
+	struct pfs *pfs;
+	int before, fds[2];
+	int64_t ns;
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, fds), 0);
+	fail(CALLOC, 0, ENOMEM);
+	CHECK_EQ(pfs_port_open_fd(&port, fds[0]), -ENOMEM);
+	CHECK_EQ(close(fds[0]) | close(fds[1]), 0);
+	if (!netns_fresh() || !netns_nic("pf0"))
+		return;
+	CHECK_EQ(pfs_open(&pfs, NULL), 0);
+	CHECK_EQ(pfs_link_get(pfs, 0, "pf0", &link, NULL, 0), 0);
+	pfs_close(pfs);
+	before = descriptors();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		fail(rows[i].call, 0, rows[i].error);
+		CHECK_EQ(pfs_port_open(&port, link.ifindex, -1), rows[i].want);
+		CHECK(!port);
+		CHECK_EQ(descriptors(), before);
+	}
+	fail(CALLS, 0, 0);
+	CHECK_EQ(pfs_port_open(&port, link.ifindex, -1), 0);
+	/* Its interface is down, which is said first. */
+	CHECK_EQ(pfs_port_next(port, &pdu, &ns), -ENETDOWN);
+	fail(NAME, 0, ENOBUFS);
+	CHECK_EQ(pfs_port_send(port, PFS_PORT_REPEAT, &ns), -ENOBUFS);
+	pfs_port_close(port);
+}
+
+/* A LACPDU of the PF, as it lies on the wire of a socketpair. */
+static size_t frame_of_ours(uint8_t *buf, size_t size)
+{
+	struct sockaddr_ll how = { .sll_pkttype = PACKET_OUTGOING };
+	struct pfs_lacpdu pdu = { .version = 1 };
+
+	memcpy(buf, &how, sizeof(how));
+	return sizeof(how) + (size_t)pfs_lacpdu_encode(buf + sizeof(how), size - sizeof(how), &pdu);
+}
+
+TEST(port_takes_a_clock_that_went_back_and_a_full_queue_for_what_they_are)
+{
+	uint8_t buf[4096];
+	size_t len = frame_of_ours(buf, sizeof(buf));
+	struct pfs_lacpdu pdu;
+	struct pfs_port *port;
+	int64_t first, ns;
+	const int on = 1;
+	int fds[2];
+
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	/* The mark of the first frame is then 0, which would be none. */
+	other_time = (struct timespec){ 4, 294967295 };
+	fail(CLOCK, 0, 0);
+	CHECK_EQ(pfs_port_open_fd(&port, fds[0]), 0);
+	/* More than the stamp comes along. */
+	CHECK_EQ(setsockopt(fds[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+	CHECK_EQ(send(fds[1], buf, len, 0), (long long)len);
+	CHECK_EQ(pfs_port_next(port, &pdu, &first), PFS_PORT_SENT);
+	CHECK_EQ(send(fds[1], buf, len, 0), (long long)len);
+	fail(CLOCK, 0, 0);
+	CHECK_EQ(pfs_port_next(port, &pdu, &ns), PFS_PORT_SENT);
+	CHECK_EQ(ns, first);
+
+	fail(SEND, 0, EAGAIN);
+	CHECK_EQ(pfs_port_send(port, PFS_PORT_REPEAT, &ns), -ENOBUFS);
+	fail(CALLS, 0, 0);
+	CHECK_EQ(pfs_port_send(port, PFS_PORT_REPEAT, &ns), 0);
+	CHECK(recv(fds[1], buf, sizeof(buf), 0) > 0);
+	CHECK_EQ(pfs_lacpdu_decode(buf, PFS_LACPDU_BYTES, &pdu), 0);
+	CHECK(pdu.mark != 0);
+
+	memset(buf, 0, sizeof(buf));
+	CHECK_EQ(send(fds[1], buf, sizeof(buf), 0), (long long)sizeof(buf));
+	CHECK_EQ(pfs_port_next(port, &pdu, &ns), -EBADMSG);
+	close(fds[1]);
+	CHECK_EQ(pfs_port_next(port, &pdu, &ns), -EPIPE);
+	pfs_port_close(port);
 }
