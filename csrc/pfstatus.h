@@ -293,7 +293,12 @@ PFS_API int pfs_open(struct pfs **pfs, const struct pfs_options *options);
 PFS_API int pfs_open_fds(struct pfs **pfs, int request_fd, int event_fd,
 			 const struct pfs_options *options);
 
-/** pfs_close - close the sockets and free the context; NULL is ignored. */
+/**
+ * pfs_close - close the sockets and free the context
+ * @pfs: NULL is ignored
+ *
+ * Not in the midst of a call: neither from a tap nor from a signal handler.
+ */
 PFS_API void pfs_close(struct pfs *pfs);
 
 /**
