@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pfstatus.operator.conflict import refused, shared_pfs
-from pfstatus.operator.render import Settings, daemonset, holds, ports
+from pfstatus.operator.render import Settings, daemonset, holds
 from pfstatus.operator.resource import (
     DAEMONSET_PREFIX,
     LABEL_LENGTH,
@@ -99,10 +99,7 @@ def decide(
     for key, winner in refused(servable).items():
         refusals[key] = _conflict(by_key[key], winner)
     served = [monitor for monitor in servable if monitor.key not in refusals]
-    port_of = ports(served, settings)
-    to_be = {
-        monitor.daemonset: daemonset(monitor, settings, port_of[monitor.key]) for monitor in served
-    }
+    to_be = {monitor.daemonset: daemonset(monitor, settings) for monitor in served}
     statuses = {}
     for monitor in staying:
         there = live.get(monitor.daemonset)

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from pfstatus.operator.conflict import selectors_can_meet
-from pfstatus.operator.resource import API_VERSION, GROUP, KIND, Key, Monitor, Object
+from pfstatus.operator.resource import API_VERSION, GROUP, KIND, Monitor, Object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 CONTAINER = "pf-status-relay"
 HASH = f"{GROUP}/rendered"
@@ -30,67 +29,32 @@ class Settings:
     service_account: str = "pf-status-relay-operator-pf-status-relay"
     max_surge: str = "10%"
     """Nodes that at once start the next agent beside the old one. "0" ends the old one first."""
-    first_port: int = 21500
-    """Each agent listens on a port of 127.0.0.1: those of a node share its network namespace."""
-    ports: int = 500
     selinux_type: str = ""
     """spc_t where SELinux is on: container_t may not write below the node's /run."""
     image_pull_secrets: tuple[str, ...] = ()
 
 
-def ports(monitors: Iterable[Monitor], settings: Settings) -> dict[Key, int]:
-    """Give each resource a port, such that no two that can meet on a node have the same.
-
-    It hangs on the name, so that it stays when others come and go, except where names collide:
-    there the later one moves on.
-    """
-    given: list[tuple[Monitor, int]] = []
-    for monitor in sorted(monitors, key=lambda monitor: monitor.seniority):
-        digest = hashlib.sha256(str(monitor.key).encode()).digest()
-        start = int.from_bytes(digest[:4], "big") % settings.ports
-        taken = {
-            port
-            for other, port in given
-            if selectors_can_meet(monitor.node_selector, other.node_selector)
-        }
-        tried = (settings.first_port + (start + n) % settings.ports for n in range(settings.ports))
-        given.append((monitor, next((port for port in tried if port not in taken), 0)))
-    return {monitor.key: port for monitor, port in given}
-
-
-def _environment(monitor: Monitor, port: int) -> list[Object]:
-    spec = monitor.spec
+def _environment(monitor: Monitor) -> list[Object]:
     variables = {
-        "INTERFACES": ",".join(monitor.interfaces),
-        "POLLING_INTERVAL": str(spec.get("pollingInterval") or 1000),
-        "METRICS": f"127.0.0.1:{port}",
+        "PF_STATUS_RELAY_INTERFACES": ",".join(monitor.interfaces),
+        "PF_STATUS_RELAY_POLLING_INTERVAL": str(monitor.spec.get("pollingInterval") or 1000),
     }
+    return [{"name": name, "value": value} for name, value in variables.items()]
+
+
+def _arguments(monitor: Monitor) -> list[str]:
+    spec = monitor.spec
+    found = []
     if "restore" in spec:
-        variables["RESTORE"] = spec["restore"]
+        found.append(f"--restore={spec['restore']}")
     if "onExit" in spec:
-        variables["ON_EXIT"] = spec["onExit"]
+        found.append(f"--on-exit={spec['onExit']}")
     if "upDelay" in spec:
-        variables["UP_DELAY"] = str(spec["upDelay"])
-    if spec.get("groups"):
-        variables["GROUPS"] = ";".join(",".join(group["interfaces"]) for group in spec["groups"])
-    if "heartbeat" in spec:
-        variables["HEARTBEAT"] = spec["heartbeat"]
-    if "revive" in spec:
-        variables["REVIVE"] = str(spec["revive"]).lower()
-    return [
-        {"name": f"PF_STATUS_RELAY_{name}", "value": value} for name, value in variables.items()
-    ]
+        found.append(f"--up-delay={spec['upDelay'] / 1000:g}")
+    return found
 
 
-def _probe(path: str, port: int, **times: int) -> Object:
-    request = {"host": "127.0.0.1", "path": path, "port": port, "scheme": "HTTP"}
-    return {"httpGet": request, "successThreshold": 1, "timeoutSeconds": 2, **times}
-
-
-def _container(monitor: Monitor, settings: Settings, port: int) -> Object:
-    capabilities = ["NET_ADMIN"]
-    if monitor.spec.get("heartbeat", "off") != "off" or monitor.spec.get("revive"):
-        capabilities.append("NET_RAW")
+def _container(monitor: Monitor, settings: Settings) -> Object:
     security: Object = {
         "privileged": False,
         "allowPrivilegeEscalation": False,
@@ -98,7 +62,7 @@ def _container(monitor: Monitor, settings: Settings, port: int) -> Object:
         # Kubernetes has no ambient capabilities: another user would have none.
         "runAsUser": 0,
         "runAsGroup": 0,
-        "capabilities": {"drop": ["ALL"], "add": capabilities},
+        "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     if settings.selinux_type:
@@ -107,20 +71,17 @@ def _container(monitor: Monitor, settings: Settings, port: int) -> Object:
         "name": CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["pfstatus", "relay"],
-        "env": _environment(monitor, port),
+        "command": ["pfstatus", "relay", *_arguments(monitor)],
+        "env": _environment(monitor),
         "resources": monitor.spec.get("resources") or _RESOURCES,
         "securityContext": security,
-        "startupProbe": _probe("/healthz", port, periodSeconds=1, failureThreshold=60),
-        "livenessProbe": _probe("/healthz", port, periodSeconds=10, failureThreshold=3),
-        "readinessProbe": _probe("/readyz", port, periodSeconds=5, failureThreshold=2),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        # What it took from whom, and its lock, outlive the pod and are shared with the next.
+        # Which VFs it has disabled outlives the pod, and is shared with the next.
         "volumeMounts": [{"name": "run", "mountPath": "/run/pfstatus"}],
     }
 
 
-def _pod(monitor: Monitor, settings: Settings, port: int) -> Object:
+def _pod(monitor: Monitor, settings: Settings) -> Object:
     pod: Object = {
         "serviceAccountName": settings.service_account,
         "automountServiceAccountToken": False,
@@ -128,7 +89,7 @@ def _pod(monitor: Monitor, settings: Settings, port: int) -> Object:
         "hostNetwork": True,
         "dnsPolicy": "Default",
         "priorityClassName": "system-node-critical",
-        "containers": [_container(monitor, settings, port)],
+        "containers": [_container(monitor, settings)],
         "volumes": [
             {"name": "run", "hostPath": {"path": "/run/pfstatus", "type": "DirectoryOrCreate"}}
         ],
@@ -151,7 +112,7 @@ def _update(settings: Settings) -> Object:
     return {"maxSurge": surge, "maxUnavailable": 0}
 
 
-def daemonset(monitor: Monitor, settings: Settings, port: int) -> Object:
+def daemonset(monitor: Monitor, settings: Settings) -> Object:
     """Render the DaemonSet of one resource.
 
     Its name, selector and labels, the container's name and the two first variables are the
@@ -179,13 +140,15 @@ def daemonset(monitor: Monitor, settings: Settings, port: int) -> Object:
         },
         "spec": {
             "selector": {"matchLabels": {"app": key.name}},
+            # The old one is ended when the next has been up for so long: it has looked by then.
+            "minReadySeconds": 5,
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": _update(settings)},
             "template": {
                 "metadata": {
                     "labels": {"app": key.name},
                     "annotations": {"kubectl.kubernetes.io/default-container": CONTAINER},
                 },
-                "spec": _pod(monitor, settings, port),
+                "spec": _pod(monitor, settings),
             },
         },
     }

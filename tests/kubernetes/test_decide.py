@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from objects import NAMESPACE, NOW, SETTINGS, Cluster, key, monitor
 
+from pfstatus.cli import parser
 from pfstatus.operator.changes import changes
-from pfstatus.operator.conflict import selectors_can_meet, shared_pfs
+from pfstatus.operator.conflict import shared_pfs
 from pfstatus.operator.decide import decide
 from pfstatus.operator.resource import Key, Monitor
 
@@ -196,19 +197,6 @@ def test_order_does_not_matter(resources, rng: random.Random):
 
 
 @given(clusters)
-def test_agents_that_can_meet_listen_on_different_ports(resources):
-    few = SETTINGS.__class__(image="i", ports=16)
-    decision = decide(resources, [], few, now=NOW)
-    found = [
-        (pod.get("nodeSelector", {}), pod["containers"][0]["livenessProbe"]["httpGet"]["port"])
-        for pod in (made["spec"]["template"]["spec"] for made in decision.daemonsets.values())
-    ]
-    for number, (selector, port) in enumerate(found):
-        for other, taken in found[:number]:
-            assert port != taken or not selectors_can_meet(selector, other)
-
-
-@given(clusters)
 def test_a_second_turn_has_nothing_to_write(resources):
     cluster = Cluster(*resources)
     turn(cluster)
@@ -355,9 +343,8 @@ def test_a_resource_of_the_reference_makes_the_references_pod():
     assert pod["serviceAccountName"] == "pf-status-relay-operator-pf-status-relay"
     assert "nodeSelector" not in pod
     assert "tolerations" not in pod
-    variables = environment(pod)
-    assert variables.pop("PF_STATUS_RELAY_METRICS").startswith("127.0.0.1:")
-    assert variables == {
+    assert pod["containers"][0]["command"] == ["pfstatus", "relay"]
+    assert environment(pod) == {
         "PF_STATUS_RELAY_INTERFACES": "eth0,eth1",
         "PF_STATUS_RELAY_POLLING_INTERVAL": "1000",
     }
@@ -373,13 +360,18 @@ def test_the_pod_has_one_capability_and_nothing_else():
     assert "ports" not in pod["containers"][0], "hostNetwork with a port forbids surge"
 
 
-@pytest.mark.parametrize(
-    ("spec", "raw"),
-    [({"heartbeat": "off"}, False), ({"heartbeat": "late"}, True), ({"revive": True}, True)],
-)
-def test_net_raw_is_there_where_lacpdus_are_sent_alone(spec, raw):
-    _, pod = pod_of(**spec)
-    assert ("NET_RAW" in pod["containers"][0]["securityContext"]["capabilities"]["add"]) is raw
+def test_what_a_resource_adds_is_an_argument_of_the_relay():
+    _, pod = pod_of(restore="owned", onExit="restore", upDelay=1500)
+    command = pod["containers"][0]["command"]
+    assert command == [
+        "pfstatus",
+        "relay",
+        "--restore=owned",
+        "--on-exit=restore",
+        "--up-delay=1.5",
+    ]
+    program = parser().parse_args(command[1:])
+    assert (program.restore, program.on_exit, program.up_delay) == ("owned", "restore", 1.5)
 
 
 def test_a_node_is_never_without_a_relay_during_an_update():

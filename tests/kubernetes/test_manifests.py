@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import subprocess
 
-import kubernetes_validate
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from manifests import (
     EXAMPLES,
-    KUBERNETES,
     check,
+    check_built_in,
     documents,
     evaluate,
     faults_of_monitor,
@@ -109,9 +110,6 @@ EVERYTHING = {
     "restore": "owned",
     "onExit": "restore",
     "upDelay": 1500,
-    "groups": [{"interfaces": ["eth0", "eth1"]}],
-    "heartbeat": "late",
-    "revive": True,
     "tolerations": [{"key": "a", "operator": "Exists", "effect": "NoSchedule"}],
     "resources": {"limits": {"memory": "64Mi"}},
     "nodeSelector": {"host": "w0"},
@@ -127,7 +125,7 @@ def test_the_daemonset_is_valid(spec, surge):
     found = monitor("a", "eth0", "eth1", **spec)
     assert not faults_of_monitor(found)
     [made] = decide([found], [], options, now=NOW).daemonsets.values()
-    kubernetes_validate.validate(made, KUBERNETES, strict=True)
+    check_built_in(made)
 
 
 @given(clusters)
@@ -185,10 +183,8 @@ def test_names_of_interfaces(name, accepted):
         ({"pollingInterval": "1000"}, False),
         ({"onExit": "leave"}, False),
         ({"upDelay": -1}, False),
-        ({"heartbeat": "off"}, True),
-        ({"heartbeat": False}, False),
-        ({"groups": [{"interfaces": ["eth0"]}]}, False),
-        ({"groups": [{"interfaces": ["eth0", "eth9"]}]}, False),
+        ({"upDelay": 3600000}, True),
+        ({"restore": "all", "onExit": "keep"}, True),
         ({"resources": {"limits": {"cpu": "lots"}}}, False),
         ({"resources": {"limits": {"cpu": 1}}}, True),
         ({"tolerations": [{"operator": "Maybe"}]}, False),
@@ -276,6 +272,46 @@ def test_the_policy_cannot_block_what_it_cannot_judge():
 
 
 # ---- Others
+
+
+@NEEDS_KUBECTL
+def test_the_bundle_is_what_the_manifests_say():
+    """`python tests/kubernetes/bundle.py` writes it anew."""
+    from bundle import files
+
+    folder = EXAMPLES / "bundle"
+    written = {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*.yaml")}
+    assert written == files()
+
+
+def test_the_bundle_replaces_the_original():
+    [found] = read("bundle/manifests/pf-status-relay-operator.clusterserviceversion.yaml")
+    spec = found["spec"]
+    assert found["metadata"]["name"] == f"pf-status-relay-operator.v{spec['version']}"
+    assert found["metadata"]["annotations"]["olm.skipRange"] == f">=4.3.0-0 <{spec['version']}"
+    assert spec["replaces"] == "pf-status-relay-operator.v4.23.0"
+    [made] = spec["install"]["spec"]["deployments"]
+    assert made["name"] == "pf-status-relay-operator-controller-manager"
+    assert "webhookdefinitions" not in spec
+    package = "operators.operatorframework.io.bundle.package.v1"
+    [annotations] = read("bundle/metadata/annotations.yaml")
+    assert annotations["annotations"][package] == "pf-status-relay-operator"
+
+
+@pytest.mark.parametrize("page", ["kubernetes.md", "kubernetes-from-reference.md"])
+def test_every_yaml_of_a_page_is_a_file_that_is_checked_here(page):
+    text = (EXAMPLES.parents[1] / "docs" / page).read_text()
+    assert "```yaml" not in text
+    for path in re.findall(r"{literalinclude} \.\./examples/kubernetes/(\S+)", text):
+        assert path in FILES
+    for path in re.findall(r"examples/kubernetes/[\w./-]*\w", text):
+        assert (EXAMPLES.parents[1] / path).exists(), path
+
+
+@pytest.mark.parametrize("script", ["must-gather", "from-reference.sh"])
+def test_scripts_are_shell(script):
+    subprocess.run(["sh", "-n", EXAMPLES / script], check=True, timeout=60)
+    assert (EXAMPLES / script).stat().st_mode & 0o111
 
 
 def test_the_bond_of_the_pod_is_json():
