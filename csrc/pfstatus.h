@@ -454,8 +454,8 @@ PFS_API int pfs_fd(const struct pfs *pfs);
  * A classic BPF program on the event socket drops the rest in the kernel, so
  * that a busy node does not wake us. In doubt it lets pass: the caller still
  * compares. Alternative names are not in its reach. Where the kernel has no
- * room for the program (net.core.optmem_max), all links are heard of; 128 names
- * need 17 KiB of the 20 that this was before Linux 6.8.
+ * room for the program (net.core.optmem_max), all links are heard of. The
+ * largest one fits the 20 KiB that this was before Linux 6.8.
  *
  * Return: 0; -EINVAL more than PFS_WATCH_MAX, or a name too long; -EBADF
  * opened without events.
