@@ -8,8 +8,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pfstatus._busy import Owner, call
 from pfstatus._core import ffi, lib
-from pfstatus._fork import close_in_child
 from pfstatus.errors import error
 from pfstatus.values import Lacpdu, LacpduEnd, PortState
 
@@ -95,7 +95,7 @@ class Passed(NamedTuple):
     lacpdu: Lacpdu
 
 
-class Port:
+class Port(Owner):
     """One ``struct pfs_port``: the LACPDUs of one PF, and asking. One thread at a time.
 
     Args:
@@ -110,10 +110,9 @@ class Port:
         Error: anything else.
     """
 
-    __slots__ = ("__weakref__", "_ns", "_pdu", "_port")
+    __slots__ = ("_ns", "_pdu")
 
     def __init__(self, ifindex: int = 0, *, netns_fd: int = -1, fd: int | None = None) -> None:
-        self._port: Any = ffi.NULL
         out = ffi.new("struct pfs_port **")
         if fd is None:
             ret = lib.pfs_port_open(out, ifindex, netns_fd)
@@ -121,37 +120,22 @@ class Port:
             ret = lib.pfs_port_open_fd(out, fd)
         if ret < 0:
             raise error(-ret)
-        self._port = out[0]
+        super().__init__("port", out[0], lib.pfs_port_close)
         self._pdu = ffi.new("struct pfs_lacpdu *")
         self._ns = ffi.new("int64_t *")
-        close_in_child(self)
-
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return bool(self._port == ffi.NULL)
-
-    def close(self) -> None:
-        """Close the socket. May be called again."""
-        port, self._port = self._port, ffi.NULL
-        lib.pfs_port_close(port)
 
     def __del__(self) -> None:
         # Half-made objects have no port.
-        if hasattr(self, "_port"):
+        if hasattr(self, "_c"):
             self.close()
 
-    def _context(self) -> Any:
-        if self._port == ffi.NULL:
-            msg = "the port is closed"
-            raise ValueError(msg)
-        return self._port
-
+    @call
     def fileno(self) -> int:
         """The socket: readable when a LACPDU waits."""
-        fd: int = lib.pfs_port_fd(self._context())
+        fd: int = lib.pfs_port_fd(self._c)
         return fd
 
+    @call
     def next(self) -> Passed | None:
         """The next LACPDU that passed, or None.
 
@@ -159,9 +143,8 @@ class Port:
             MalformedError: one could not be read.
             Error: ENETDOWN, once, when the PF was set down; anything else.
         """
-        port = self._context()
         while True:
-            ret = lib.pfs_port_next(port, self._pdu, self._ns)
+            ret = lib.pfs_port_next(self._c, self._pdu, self._ns)
             if ret != -errno.ENOMSG:
                 break
         if ret == -errno.EAGAIN:
@@ -170,6 +153,7 @@ class Port:
             raise error(-ret)
         return Passed(self._ns[0] / 1e9, ret == lib.PFS_PORT_SENT, _to_lacpdu(self._pdu))
 
+    @call
     def send(self, what: Say) -> float | None:
         """Send the kernel's last LACPDU once more.
 
@@ -180,17 +164,19 @@ class Port:
         Raises:
             Error: ENODATA, there is none to send; ENODEV, the PF is gone; anything else.
         """
-        ret = lib.pfs_port_send(self._context(), what, self._ns)
+        ret = lib.pfs_port_send(self._c, what, self._ns)
         if ret in (-errno.EAGAIN, -errno.EBUSY):
             return None
         if ret < 0:
             raise error(-ret)
         return float(self._ns[0] / 1e9)
 
+    @call
     def free_at(self) -> float:
         """When the limit lets the next one through; may be past."""
-        return float(lib.pfs_port_free_ns(self._context()) / 1e9)
+        return float(lib.pfs_port_free_ns(self._c) / 1e9)
 
+    @call
     def forget(self) -> None:
         """Drop what the kernel sent and what was heard: the PF has changed its bond."""
-        lib.pfs_port_forget(self._context())
+        lib.pfs_port_forget(self._c)

@@ -12,10 +12,10 @@ import struct
 from array import array
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pfstatus._busy import Owner, call
 from pfstatus._core import ffi, lib
-from pfstatus._fork import close_in_child
 from pfstatus.errors import EventsLostError, LinkNotFoundError, driver_error, error
 from pfstatus.values import (
     Bond,
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from pfstatus.errors import Error
 
     Tap = Callable[[Direction, bytes], object]
-
-Method = TypeVar("Method", bound="Callable[..., Any]")
 
 RTM_DELLINK = 17
 WATCH_MAX: int = lib.PFS_WATCH_MAX
@@ -208,41 +206,15 @@ def _status(
     )
 
 
-def _call(method: Method) -> Method:
-    """A call into the core: what is closed in the midst of it is closed at its end.
-
-    A signal handler may close between any two steps of ours, a tap in the midst of C's.
-    """
-
-    @functools.wraps(method)
-    def marked(self: Wire, *args: Any, **kwargs: Any) -> Any:
-        self._busy += 1
-        try:
-            if self._pfs is None or self._closing:
-                self._refuse()
-            return method(self, *args, **kwargs)
-        finally:
-            self._busy -= 1
-            if self._closing or self._watcher:
-                self._settle()
-
-    return marked  # type: ignore[return-value]
-
-
-class Wire:
+class Wire(Owner):
     """One ``struct pfs``."""
 
     __slots__ = (
-        "__weakref__",
         "_bond",
-        "_busy",
         "_capacity",
-        "_closing",
         "_event",
         "_link",
         "_mode",
-        "_pfs",
-        "_pid",
         "_results",
         "_seen",
         "_set",
@@ -263,10 +235,6 @@ class Wire:
         event_buffer: int = 0,
         tap: Tap | None = None,
     ) -> None:
-        self._pfs: Any = None
-        self._busy = 0  # calls that are under way
-        self._closing = False
-        self._watcher = None if tap is None else _Watcher(tap)
         options = ffi.new("struct pfs_options *")
         options.size = ffi.sizeof("struct pfs_options")
         options.flags = (
@@ -281,12 +249,12 @@ class Wire:
         ret = lib.pfs_open_fds(out, *fds, options) if fds else lib.pfs_open(out, options)
         if ret < 0:
             raise error(-ret)
-        self._pfs = out[0]
-        self._pid = os.getpid()
-        close_in_child(self)
-        self._tap = ffi.new_handle(self._watcher)  # which keeps it alive
-        if tap is not None:
-            lib.pfs_tap(self._pfs, lib._tap, self._tap)
+        super().__init__("session", out[0], lib.pfs_close)
+        self._watcher = None if tap is None else _Watcher(tap)
+        if self._watcher:
+            self._tap = ffi.new_handle(self._watcher)  # which keeps it alive
+            lib.pfs_tap(self._c, lib._tap, self._tap)
+            self._unsettled = True  # what it raises is raised at the end of a call
         self._link = _Scratch("pfs_link")
         self._bond = _Scratch("pfs_bond")
         self._event = _Scratch("pfs_link")
@@ -306,35 +274,14 @@ class Wire:
         self._set = ffi.new("struct pfs_vf[]", capacity)
         self._results = ffi.new("struct pfs_vf_result[]", capacity)
 
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return self._pfs is None or self._closing
-
-    def close(self) -> None:
-        """Close the sockets, once a call that is under way is over. May be called again."""
-        self._closing = self._pfs is not None
-        if not self._busy:
-            self._settle()
-
     def _settle(self) -> None:
-        """What had to wait for the end of a call."""
-        if self._closing and not self._busy:
-            pfs, self._pfs, self._closing = self._pfs, None, False
-            if pfs is not None:
-                lib.pfs_close(pfs)
+        super()._settle()
         if self._watcher and self._watcher.raised and not self._busy:
             raised, self._watcher.raised = self._watcher.raised, None
             raise raised
 
-    def _refuse(self) -> None:
-        msg = "the session is closed"
-        if self._pid != os.getpid():
-            msg += ": it is its process's own, and a child of fork() opens another"
-        raise ValueError(msg)
-
     def _fail(self, ret: int, interface: str | None) -> None:
-        raise error(-ret, interface, _text(lib.pfs_extack(self._pfs)))
+        raise error(-ret, interface, _text(lib.pfs_extack(self._c)))
 
     def _ask(self, index: int, name: bytes, bond: Bond | None, *, vfs: bool) -> int:
         """Fill the scratch. Returns enum pfs_lacp or a negative errno."""
@@ -343,10 +290,10 @@ class Wire:
             array = self._vfs if vfs else ffi.NULL
             if bond is None:
                 ret = lib.pfs_pf_get(
-                    self._pfs, index, name, link, self._bond.c, array, self._capacity
+                    self._c, index, name, link, self._bond.c, array, self._capacity
                 )
             else:
-                ret = lib.pfs_link_get(self._pfs, index, name, link, array, self._capacity)
+                ret = lib.pfs_link_get(self._c, index, name, link, array, self._capacity)
                 if ret == 0 and link.master_ifindex != bond.ifindex:
                     bond = None
                     continue
@@ -357,7 +304,7 @@ class Wire:
                 continue
             return ret if bond is None else lib.pfs_lacp_status(link, self._mode_of(bond))
 
-    @_call
+    @call
     def status(self, name: str, *, vfs: bool, bond: Bond | None = None) -> LinkStatus:
         """Ask for a PF and, unless ``bond`` is its master as known, for its bond.
 
@@ -385,14 +332,14 @@ class Wire:
         seen[name] = said, status
         return status
 
-    @_call
+    @call
     def ports(self) -> list[LinkStatus]:
         """Every link that is a port of a bond, without VFs."""
         capacity = 256
         while True:
             links = ffi.new("struct pfs_link[]", capacity)
             links[0].size = ffi.sizeof("struct pfs_link")
-            count = lib.pfs_link_dump(self._pfs, links, capacity)
+            count = lib.pfs_link_dump(self._c, links, capacity)
             if count == -errno.EAGAIN:
                 cause = "the interfaces kept changing while they were listed: ask again"
                 raise error(errno.EAGAIN, cause=cause)
@@ -410,7 +357,7 @@ class Wire:
                 ports.append(self.status(name, vfs=False))
         return [port for port in ports if port.master_kind == "bond"]
 
-    @_call
+    @call
     def vf_set(
         self, status: LinkStatus, vfs: Sequence[tuple[int, VfLinkState]], chunk: int
     ) -> list[Error | None]:
@@ -420,7 +367,7 @@ class Wire:
             self._reserve_set(2 * count)
         ffi.memmove(self._set, array("I", chain.from_iterable(vfs)), 8 * count)
         failed = lib.pfs_vf_set(
-            self._pfs, status.ifindex or 0, self._set, count, chunk, self._results
+            self._c, status.ifindex or 0, self._set, count, chunk, self._results
         )
         if failed < 0:
             self._fail(failed, status.name)
@@ -434,31 +381,31 @@ class Wire:
             )
         return errors
 
-    @_call
+    @call
     def set_permitted(self) -> bool:
         """Whether the kernel would let us set VFs; changes nothing."""
-        ret = lib.pfs_vf_set_permitted(self._pfs)
+        ret = lib.pfs_vf_set_permitted(self._c)
         if ret < 0 and ret != -errno.EPERM:
             self._fail(ret, None)
         return bool(ret == 0)
 
-    @_call
+    @call
     def fileno(self) -> int:
         """The event socket."""
-        fd: int = lib.pfs_fd(self._pfs)
+        fd: int = lib.pfs_fd(self._c)
         if fd < 0:
             msg = "the session was opened without events"
             raise ValueError(msg)
         return fd
 
-    @_call
+    @call
     def watch(self, ifindexes: Iterable[int], names: Iterable[str]) -> None:
         """Let only these links wake us."""
         indexes = list(ifindexes)
         # Kept until the call returns: cffi does not own what the array points to.
         strings = [ffi.new("char[]", os.fsencode(name)) for name in names]
         ret = lib.pfs_watch(
-            self._pfs,
+            self._c,
             ffi.new("uint32_t[]", indexes),
             len(indexes),
             ffi.new("char *[]", strings),
@@ -467,7 +414,7 @@ class Wire:
         if ret < 0:
             self._fail(ret, None)
 
-    @_call
+    @call
     def next_event(self) -> Event | None:
         """The next event, or None.
 
@@ -476,7 +423,7 @@ class Wire:
             Error: anything else.
         """
         link = self._event.c
-        ret = lib.pfs_event_next(self._pfs, link)
+        ret = lib.pfs_event_next(self._c, link)
         if ret == -errno.EAGAIN:
             return None
         if ret in _LOST:
@@ -494,7 +441,7 @@ class Wire:
         lacp = lib.pfs_lacp_status(self._event.c, self._mode_of(old.bond))
         return _status(old.name, self._event.bytes, lacp, old.bond, None)
 
-    @_call
+    @call
     def vfs(self, status: LinkStatus) -> tuple[Lacp, int, tuple[Vf, ...]]:
         """Read a PF's VFs, and no more than must be known to act upon them.
 
@@ -508,7 +455,7 @@ class Wire:
         link = self._link.c
         while True:
             ret = lib.pfs_link_get(
-                self._pfs, status.ifindex or 0, ffi.NULL, link, self._vfs, self._capacity
+                self._c, status.ifindex or 0, ffi.NULL, link, self._vfs, self._capacity
             )
             if ret < 0:
                 self._fail(ret, status.name)

@@ -18,6 +18,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "values": 1,
     "_core": 1,
     "_fork": 0,
+    "_busy": 1,
     "_port": 2,
     "_timer": 2,
     "_wire": 2,

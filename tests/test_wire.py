@@ -15,30 +15,40 @@ from pfstatus import _wire as core
 from pfstatus.testing import IFLA_IFNAME, RTM_NEWLINK, ifinfomsg, nla, nlmsg
 
 CLOSED_BY_A_HANDLER = """
-import random, signal, sys
+import os, random, signal, socket
 from pfstatus import Session
+from pfstatus._port import Port
+
+def a_session():
+    session = Session(events=True)
+    return session, lambda: session.set_vf_link_state(session.get("lo"), {})
+
+def a_port():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    port = Port(fd=theirs.detach())
+    return port, lambda: (port.next(), ours)
 
 closed = 0
 for n in range(500):
-    session = Session(events=True)
-    signal.signal(signal.SIGALRM, lambda *_: session.close())
+    what, use = OWNER()
+    signal.signal(signal.SIGALRM, lambda *_: what.close())
     signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 1e-3))
     try:
         while True:
-            session.get("lo")
-            session.set_vf_link_state(session.get("lo", vfs=False), {})
+            use()
     except ValueError as exc:
         assert "closed" in str(exc), exc
     signal.setitimer(signal.ITIMER_REAL, 0)
-    assert session.closed
+    assert what.closed
     closed += 1
-print(closed, len(__import__("os").listdir("/proc/self/fd")) < 20)
+print(closed, len(os.listdir("/proc/self/fd")) < 20)
 """
 
 
-def test_close_in_a_signal_handler_ends_hundreds_of_sessions():
+@pytest.mark.parametrize("owner", ["a_session", "a_port"])
+def test_close_in_a_signal_handler_ends_hundreds_of_them(owner):
     ran = subprocess.run(
-        [sys.executable, "-Wignore", "-c", CLOSED_BY_A_HANDLER],
+        [sys.executable, "-Wignore", "-c", CLOSED_BY_A_HANDLER.replace("OWNER", owner)],
         capture_output=True,
         text=True,
         timeout=300,
