@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pfstatus import _built as _built
 from pfstatus.errors import (
     Error,
     EventsLostError,

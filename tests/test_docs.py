@@ -14,8 +14,10 @@ import asyncio
 import configparser
 import contextlib
 import doctest
+import html
 import inspect
 import io
+import itertools
 import json
 import os
 import queue
@@ -498,6 +500,34 @@ def test_site_is_built_without_warnings_and_loads_nothing_from_elsewhere(site):
         assert not fetched, page
     for sheet in site.rglob("*.css"):
         assert not re.search(r"url\([\"']?(https?:)?//|@import", sheet.read_text()), sheet
+
+
+def attribute_texts() -> list[str]:
+    """First paragraphs of attributes' docstrings in which a colon could be mistaken."""
+    documented = "".join(path.read_text() for path in (DOCS / "reference").glob("*.rst"))
+    found = []
+    for path in MODULES:
+        if "operator" in path.parts:  # whose names no page of the reference has
+            continue
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if not isinstance(node, ast.ClassDef) or not re.search(rf"\b{node.name}\b", documented):
+                continue
+            for before, text in itertools.pairwise(node.body):
+                if isinstance(before, ast.Assign | ast.AnnAssign) and isinstance(text, ast.Expr):
+                    words = ast.literal_eval(text.value).partition("\n\n")[0]
+                    found += [" ".join(words.replace("``", "").split())] if ": " in words else []
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_reference_has_docstrings_of_attributes_whole(site):
+    pages = " ".join(page.read_text() for page in (site / "reference").glob("*.html"))
+    text = " ".join(html.unescape(re.sub(r"<[^>]+>", "", pages)).split())
+    text = text.translate(str.maketrans({"“": '"', "”": '"', "’": "'", "…": "...", "–": "--"}))
+    wanted = attribute_texts()
+    assert len(wanted) > 20
+    assert [words for words in wanted if words not in text] == []
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ SOURCE = Path(pfstatus.__file__).parent
 FLOORS = {  # each may import what stands on lower floors, and itself
     "errors": 0,
     "values": 1,
+    "_built": 0,
     "_core": 1,
     "_fork": 0,
     "_busy": 1,
@@ -151,3 +153,19 @@ def test_package_leaves_asyncio_to_those_who_use_it():
 def test_everything_public_is_listed():
     assert pfstatus.__all__ == sorted(pfstatus.__all__)
     assert all(hasattr(pfstatus, name) for name in pfstatus.__all__)
+
+
+def test_a_checkout_that_was_not_built_says_what_to_do(tmp_path):
+    package = tmp_path / "pfstatus"
+    shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("_core*.so", "__pycache__"))
+    # Without site: an editable install would be found instead.
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", "import pfstatus"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: pfstatus was not built here: install it")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from c_header import to_rst
 from docutils import nodes
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.transforms import SphinxTransform
 
 if TYPE_CHECKING:
@@ -53,9 +54,31 @@ def shorten_signature(
     return None
 
 
+_attributes: dict[str, list[str]] = {}
+
+
+def keep_attribute(
+    _app: Sphinx, what: str, name: str, _thing: Any, _options: Any, lines: list[str]
+) -> None:
+    """Put an attribute's docstring aside: Napoleon takes "Down: no partner." for type and text."""
+    if what in ("attribute", "data", "property"):
+        _attributes[name] = list(lines)
+
+
+def restore_attribute(
+    app: Sphinx, _what: str, name: str, _thing: Any, _options: Any, lines: list[str]
+) -> None:
+    """Have it read as any other docstring."""
+    if name in _attributes:
+        kept = _attributes.pop(name)
+        lines[:] = GoogleDocstring(kept, app.config, app, "method", name).lines()
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Sphinx calls this."""
     app.add_transform(InlineDiagrams)
     app.connect("source-read", insert_header)
     app.connect("autodoc-process-signature", shorten_signature)
+    app.connect("autodoc-process-docstring", keep_attribute, priority=400)  # Napoleon has 500
+    app.connect("autodoc-process-docstring", restore_attribute, priority=600)
     return {"parallel_read_safe": True}
