@@ -105,14 +105,6 @@ def describe_error(exc: OSError) -> str:
     return exc.strerror or str(exc)
 
 
-def stop_by_signal(stop: Callable[[], None]) -> None:
-    """Ctrl-C, SIGTERM and a terminal that closes end a wait instead of the process."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-            continue  # nohup
-        signal.signal(number, lambda *_: stop())
-
-
 @contextmanager
 def interrupt_held() -> Iterator[Callable[[], bool]]:
     """Ctrl-C waits until what is being done can be told; gives what says that it was typed."""

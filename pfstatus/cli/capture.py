@@ -22,11 +22,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pfstatus.cli.base import YES, changes, names, open_session, stop_by_signal
+from pfstatus.cli.base import YES, changes, names, open_session
 from pfstatus.cli.text import complain
 from pfstatus.errors import Error
 from pfstatus.monitor import Monitor
 from pfstatus.recording.pcapng import Writer
+from pfstatus.relay.program import end_by_signal
 
 if TYPE_CHECKING:
     import argparse
@@ -74,7 +75,7 @@ def _record(args: argparse.Namespace, watched: list[str], recording: _Recording)
         session.may_set_vfs()  # so that the recording tells
         with Monitor(*watched, every_event=True, session=session) as monitor:
             recording.stop = monitor.stop
-            stop_by_signal(monitor.stop)
+            end_by_signal(monitor.stop)
             _watch(monitor, args.seconds)
 
 

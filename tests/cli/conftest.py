@@ -75,6 +75,12 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.fixture
+def command():
+    """The words that run it in a process of its own, with a PF ens5f0 in bond0."""
+    return [sys.executable, "-c", CHILD]
+
+
+@pytest.fixture
 def shell():
     """Run a line of bash in which $PFSTATUS is the command, with a PF ens5f0 in bond0."""
 

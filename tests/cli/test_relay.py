@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +85,22 @@ def test_relay_without_privilege_is_3(run, kernel, capsys):
 def test_relay_refuses_a_bad_configuration(run, capsys, args, word):
     assert run("relay", *args) == 2
     assert word in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reader", ["full-disk", "left"])
+def test_relay_that_cannot_tell_goes_on_and_says_so_in_a_line(command, reader):
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as left, Path("/dev/full").open("w") as full:
+        relay = subprocess.Popen(
+            [*command, "relay", "ens5f0"],
+            stdout=full if reader == "full-disk" else left,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    first = relay.stderr.readline()
+    relay.send_signal(signal.SIGTERM)
+    _, rest = relay.communicate(timeout=20)
+    assert relay.returncode == 0
+    assert first.startswith("reports could not be written: ")
+    assert "Traceback" not in rest
