@@ -279,7 +279,7 @@ def test_python_of_a_docstring_runs(stage, block):
 
 
 def test_every_block_names_a_language_that_is_checked():
-    known = {"python", "text", "c", "go", "cmake", "json", "ini", *SHELL, *DIRECTIVES}
+    known = {"python", "text", "c", "go", "cmake", "none", "json", "ini", *SHELL, *DIRECTIVES}
     everywhere = [block for path in PAGES for block in blocks_of_page(path)]
     assert len(everywhere) > 30
     assert [block.place for block in everywhere if block.language not in known] == []
@@ -459,6 +459,20 @@ def lab_tests() -> list[str]:
 )
 def test_fact_is_shown_by_a_lab_test_that_exists(path, name):
     assert [test for test in lab_tests() if name in test], f"{path}: no lab test for {name}"
+
+
+def test_design_names_every_room():
+    page = (DOCS / "design.md").read_text()
+    rooms = [path for path in (ROOT / "pfstatus").iterdir() if path.suffix in {"", ".py"}]
+    rooms += (ROOT / "csrc").glob("*.c")
+    named = {room.name for room in rooms if not room.name.startswith("__")}
+    assert [name for name in sorted(named) if not re.search(rf"[`/]{name}[`/]", page)] == []
+    gone = [
+        name
+        for name in re.findall(r"`(?:pfstatus/|csrc/)?(\w+\.[cp]y?)`", page)
+        if not any((ROOT / where).rglob(name) for where in ("pfstatus", "csrc"))
+    ]
+    assert gone == []
 
 
 def test_reference_has_every_public_name():

@@ -6,7 +6,7 @@ import errno
 import signal
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pfstatus.cli.text import GREEN, RED, YELLOW, complain
 from pfstatus.errors import Error, LinkNotFoundError
@@ -24,6 +24,8 @@ YES, NO, WRONG, FAILED, INTERRUPTED, UNREAD = 0, 1, 2, 3, 130, 141
 """Exit statuses. The last two are a shell's words for a death by SIGINT and by SIGPIPE."""
 
 TONES = {LacpStatus.UP: GREEN, LacpStatus.DOWN: RED, LacpStatus.UNKNOWN: YELLOW}
+
+_Read = TypeVar("_Read")
 
 _SAY_AGAIN = 60.0  # seconds until an error that stays is said once more
 
@@ -65,6 +67,21 @@ def look(session: Session, name: str) -> LinkStatus:
         if exc.errno != errno.EMSGSIZE:
             raise
         return session.get(name, vfs=False)
+
+
+def read_each(
+    session: Session, given: list[str], read: Callable[[str], _Read]
+) -> tuple[list[_Read], bool]:
+    """What ``read`` gives of each PF, and whether one could not be read, which is said."""
+    found = []
+    failed = False
+    for name in names(session, given):
+        try:
+            found.append(read(name))
+        except Error as exc:
+            complain(describe_error(exc))
+            failed = True
+    return found, failed
 
 
 def changes(monitor: Monitor, until: float | None = None) -> Iterator[Change]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pfstatus import sysfs
-from pfstatus.cli.base import FAILED, NO, YES, describe_error, look, names, open_session
+from pfstatus.cli.base import FAILED, NO, YES, look, open_session, read_each
 from pfstatus.cli.text import (
     BOLD,
     DIM,
@@ -20,7 +21,6 @@ from pfstatus.cli.text import (
     RED,
     YELLOW,
     Painter,
-    complain,
     paragraph,
     say,
     shell_lines,
@@ -54,25 +54,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    answers = []
-    code = YES
     with open_session(args) as session:
-        permitted = session.may_set_vfs()
-        for name in names(session, args.interfaces):
-            try:
-                answers.append(_judge(session, name, Facts(permitted, netns=args.netns)))
-            except Error as exc:
-                complain(describe_error(exc))
-                code = FAILED
+        known = Facts(may_set_vfs=session.may_set_vfs(), netns=args.netns)
+        judge = partial(_judge, session, known)
+        answers, failed = read_each(session, args.interfaces, judge)
     if args.json:
         say(json.dumps([_plain(*answer) for answer in answers], indent=2))
     else:
         paint = Painter()
         say("\n\n".join(_text(*answer, paint) for answer in answers))
-    return code or (YES if all(works(findings) for _, findings in answers) else NO)
+    if failed:
+        return FAILED
+    return YES if all(works(findings) for _, findings in answers) else NO
 
 
-def _judge(session: Session, name: str, known: Facts) -> tuple[LinkStatus, tuple[Finding, ...]]:
+def _judge(session: Session, known: Facts, name: str) -> tuple[LinkStatus, tuple[Finding, ...]]:
     try:
         status = look(session, name)
     except LinkNotFoundError:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pfstatus.cli.base import FAILED, NO, TONES, YES, describe_error, look, names, open_session
-from pfstatus.cli.text import BOLD, RED, YELLOW, Painter, complain, say, table
-from pfstatus.errors import Error
+from pfstatus.cli.base import FAILED, NO, TONES, YES, look, open_session, read_each
+from pfstatus.cli.text import BOLD, RED, YELLOW, Painter, say, table
 from pfstatus.values import BondMode, LacpRate, LacpStatus, LinkStatus, OperState, VfLinkState
 
 if TYPE_CHECKING:
@@ -36,20 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    found = []
-    code = YES
     with open_session(args) as session:
-        for name in names(session, args.interfaces):
-            try:
-                found.append(look(session, name))
-            except Error as exc:
-                complain(describe_error(exc))
-                code = FAILED
+        found, failed = read_each(session, args.interfaces, partial(look, session))
     if args.json:
         say(json.dumps([pf.to_dict() for pf in found], indent=2))
     elif found:
         _show(found)
-    return code or (YES if all(pf.lacp.status is LacpStatus.UP for pf in found) else NO)
+    if failed:
+        return FAILED
+    return YES if all(pf.lacp.status is LacpStatus.UP for pf in found) else NO
 
 
 def _show(found: list[LinkStatus]) -> None:

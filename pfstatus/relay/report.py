@@ -278,6 +278,6 @@ def deliver(report: Callable[[list[Report]], None], reports: list[Report]) -> No
     try:
         report(reports)
     except OSError as exc:  # a full disk, a reader that left
-        log.error("reports could not be written: %s", exc)  # noqa: TRY400 - a place says nothing
+        log.error("the report callback failed: %s", exc)  # noqa: TRY400 - a place says nothing
     except Exception:
         log.exception("the report callback failed")

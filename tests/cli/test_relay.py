@@ -102,5 +102,5 @@ def test_relay_that_cannot_tell_goes_on_and_says_so_in_a_line(command, reader):
     relay.send_signal(signal.SIGTERM)
     _, rest = relay.communicate(timeout=20)
     assert relay.returncode == 0
-    assert first.startswith("reports could not be written: ")
+    assert first.startswith("the report callback failed: ")
     assert "Traceback" not in rest
