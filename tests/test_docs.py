@@ -53,6 +53,8 @@ MODULES = sorted(
 )
 DIRECTIVES = {"{literalinclude}", "{toctree}"}  # not code: Sphinx's own matter
 SHELL = {"sh", "console"}
+ELSEWHERE = {"kubectl", "oc", "kubernetes"}
+"""Words of commands in blocks of ``console`` that are not run here: they want a cluster."""
 
 
 class Block(NamedTuple):
@@ -112,6 +114,13 @@ def blocks(*languages: str) -> list[Block]:
     everywhere = [block for path in PAGES for block in blocks_of_page(path)]
     everywhere += [block for path in MODULES for block in blocks_of_module(path)]
     return [block for block in everywhere if block.language in languages]
+
+
+def typed(block: Block) -> list[tuple[str, str]]:
+    """Each command of a block of ``console``, and what it prints."""
+    parts = re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]
+    found = [re.fullmatch(r"(.*\n(?:> .*\n)*)((?:.*\n)*)", part) for part in parts]
+    return [(match[1].replace("\n> ", "\n"), match[2]) for match in found if match]
 
 
 def by_place(found: list[Block]) -> pytest.MarkDecorator:
@@ -213,8 +222,9 @@ class Stage:
         """Run each command of a block, and compare with the output below it."""
         from pfstatus.cli import main
 
-        for part in re.split(r"^\$ ", block.code, flags=re.MULTILINE)[1:]:
-            line, _, expected = part.partition("\n")
+        for line, expected in typed(block):
+            if not ELSEWHERE.isdisjoint(re.findall(r"\w+", line)):
+                continue
             command, *arguments = shlex.split(line)
             assert command == "pfstatus", f"{block.place}: a block of sh is not run, this one is"
             got = self.watch(block.place, lambda arguments=arguments: main(arguments))
@@ -371,7 +381,7 @@ def test_json_is_json(block):
 
 @by_place(blocks(*SHELL))
 def test_shell_names_what_exists(block):
-    commands = re.findall(r"^\$ (.*\n)", block.code, re.MULTILINE)
+    commands = [command for command, _ in typed(block)]
     code = "".join(commands) if block.language == "console" else block.code
     subprocess.run(["bash", "-n"], input=code.encode(), check=True)
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
