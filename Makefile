@@ -6,6 +6,7 @@
 #   make check    lint, types and what is quick of the Python tests: for everyday work
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
 #   make lab-matrix  the same on each kernel series that the archive offers
+#   make cni-test CNI_BIN=folder  the CNI plugins behind the real sriov-cni and bond-cni
 #   make docs     the documentation, into build/docs
 #   make wheel    the sdist and a wheel with libnl in it, tried on each Python there is, into dist/
 #   make bench    figures, side by side with peers, by an exact clock
@@ -17,7 +18,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-matrix docs wheel bench bench-check fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -46,12 +47,12 @@ test-c: setup-test
 test-python: setup-test
 	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench -q
 
-lab: setup-lab build/lab/relay build/lab/status
+lab: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
 	$(LAB) --timeout 1200 --results results/lab -- \
 		$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
 # Every kernel series that the distribution's archive offers with headers, the lab's tests on each.
-lab-matrix: setup-lab build/lab/relay build/lab/status
+lab-matrix: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
 	for kernel in $$($(LAB) --list); do \
 		$(LAB) --kernel $$kernel --timeout 1500 -- \
 			$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
@@ -60,6 +61,17 @@ lab-matrix: setup-lab build/lab/relay build/lab/status
 build/lab/%: examples/%.c $(wildcard csrc/*)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Icsrc -o $@ $< csrc/*.c $$(pkg-config --cflags --libs libnl-3.0) -lpthread
+
+build/lab/pfstatus-cni: examples/cni/pfstatus-cni.c $(wildcard csrc/*)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Icsrc -o $@ $< csrc/*.c $$(pkg-config --cflags --libs libnl-3.0 jansson) -lpthread
+
+# The plugins as container runtimes run them, behind the real sriov-cni: CNI_BIN is a folder with
+# cnitool, sriov, bond, static and host-device in it.
+cni-test: setup-lab build/lab/pfstatus-cni
+	@[ -x "$(CNI_BIN)/sriov" ] || { echo "make cni-test CNI_BIN=folder: there must be cnitool, sriov, bond, static" >&2; exit 2; }
+	$(LAB) --timeout 1500 -- env CNI_BIN=$(abspath $(CNI_BIN)) \
+		$(VENV)/python -m pytest tests/lab/test_cni.py tests/lab/test_sriov_cni.py -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
 docs: setup-docs
 	$(VENV)/python -m sphinx -q -W --keep-going docs build/docs

@@ -28,8 +28,8 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
     for what in "$@"; do
         case $what in
         build | docs) ;;
-        lab) "$PYTHON" tests/lab/vm.py --requirements ;;
-        test) echo g++ clang abigail-tools libcap2-bin util-linux libjansson-dev ;;
+        lab) echo libjansson-dev; "$PYTHON" tests/lab/vm.py --requirements ;;
+        test) echo g++ clang abigail-tools libcap2-bin util-linux ;;
         bench) echo libnl-route-3-dev ;;
         *) die "unknown word: $what" ;;
         esac

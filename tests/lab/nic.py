@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _DEBUGFS = Path("/sys/kernel/debug/nicsim")
-_DEVICES = Path("/sys/bus/nicsim/devices")
+DEVICES = Path("/sys/bus/pci/devices")
 
 
 def lacp_up(actor: int | None, partner: int | None) -> bool:
@@ -91,7 +91,8 @@ class Nic:
 
     def __init__(self, index: int) -> None:
         self._knobs = _DEBUGFS / f"nicsim{index}"
-        self._device = _DEVICES / f"nicsim{index}"
+        self._bus = 0x3B + 3 * index
+        self._device = DEVICES / f"0001:{self._bus:02x}:00.0"
 
     def _read(self, knob: str) -> str:
         return (self._knobs / knob).read_text()
@@ -110,6 +111,18 @@ class Nic:
             if count and self.num_vfs:
                 (self._device / "sriov_numvfs").write_text("0")
             (self._device / "sriov_numvfs").write_text(str(count))
+
+    def vf_address(self, vf: int) -> str:
+        """PCI address of a VF."""
+        function = (self._bus << 8) + 0x10 + vf
+        return f"0001:{function >> 8:02x}:{function >> 3 & 0x1F:02x}.{function & 7}"
+
+    def bind_vf(self, vf: int, driver: str) -> None:
+        """Gives a VF another driver, such as `vfio-pci`; `nicsimvf` is the one that it had."""
+        device = DEVICES / self.vf_address(vf)
+        (device / "driver" / "unbind").write_text(device.name)
+        (device / "driver_override").write_text(driver)
+        (DEVICES.parent / "drivers_probe").write_text(device.name)
 
     @property
     def present(self) -> bool:

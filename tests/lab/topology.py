@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -297,8 +298,8 @@ class Lab:
         Where nothing was touched but VFs and knobs, LACP is left alone; else both ends are made
         anew, since negotiating from nothing takes 3 s, but recovering from DEFAULTED up to 30 s.
         """
-        for port in self.ports:
-            port.nic.reset()
+        with ThreadPoolExecutor() as pool:  # the kernel sleeps for a second when VFs go
+            list(pool.map(lambda port: port.nic.reset(), self.ports))
         _delete_netns("pod")
         if any(port.disturbed for port in self.ports) or self._seen() != self._links:
             self._unwire()

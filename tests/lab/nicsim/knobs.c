@@ -16,7 +16,8 @@
  *   vf_state      "vf state" for each VF, as the NIC has it (read only)
  *   trace         see trace.c; any write resets it
  *
- * sriov_numvfs and sriov_totalvfs are where PCI has them: with the device.
+ * sriov_numvfs and sriov_totalvfs are where PCI has them: with the device, which
+ * pci.c has the address of.
  */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
@@ -154,15 +155,13 @@ NICSIM_TEXT_FILE(vf_hide, vf_hide_write);
 static int vf_state_show(struct seq_file *file, void *unused)
 {
 	struct nicsim_port *port = file->private;
-	struct nicsim_vf *vf;
 	unsigned int i;
 
 	/* Keeps the VFs from going away; under RTNL a reader would wait for a slow NIC. */
 	mutex_lock(&port->lock);
-	for (i = 0; i < port->num_vfs; i++) {
-		vf = rcu_dereference_protected(port->vf[i], true);
-		seq_printf(file, "%u %s\n", i, nicsim_link_states[READ_ONCE(vf->link_state)]);
-	}
+	for (i = 0; i < port->num_vfs; i++)
+		seq_printf(file, "%u %s\n", i,
+			   nicsim_link_states[READ_ONCE(port->vf[i].link_state)]);
 	mutex_unlock(&port->lock);
 	return 0;
 }
@@ -185,8 +184,11 @@ NICSIM_TEXT_FILE(trace, trace_write);
 
 void nicsim_knobs_add(struct nicsim_port *port)
 {
-	struct dentry *dir = debugfs_create_dir(dev_name(&port->dev), nicsim_debugfs);
+	struct dentry *dir;
+	char name[16];
 
+	snprintf(name, sizeof(name), "nicsim%u", port->index);
+	dir = debugfs_create_dir(name, nicsim_debugfs);
 	port->debugfs = dir;
 	debugfs_create_file_unsafe("present", 0644, dir, port, &present_fops);
 	debugfs_create_file_unsafe("sample_lacp", 0644, dir, port, &sample_lacp_fops);

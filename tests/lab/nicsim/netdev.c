@@ -52,31 +52,30 @@ static void nicsim_carrier_set(struct net_device *netdev, bool on)
 
 void nicsim_vf_link_update(struct nicsim_vf *vf)
 {
-	bool on = netif_running(vf->netdev);
+	struct net_device *netdev = rtnl_dereference(vf->netdev);
+	bool on;
 
+	if (!netdev)
+		return;
+	on = netif_running(netdev);
 	if (vf->link_state == IFLA_VF_LINK_STATE_AUTO)
 		on = on && nicsim_cable_has_link(vf->port);
 	else
 		on = on && vf->link_state == IFLA_VF_LINK_STATE_ENABLE;
-	nicsim_carrier_set(vf->netdev, on);
+	nicsim_carrier_set(netdev, on);
 }
 
 static void nicsim_cable_update(struct nicsim_port *port)
 {
 	struct net_device *pf = rtnl_dereference(port->pf);
 	bool on = nicsim_cable_has_link(port);
-	struct nicsim_vf *vf;
 	unsigned int i;
 
 	nicsim_carrier_set(port->sw, on);
 	if (pf)
 		nicsim_carrier_set(pf, on);
-	for (i = 0; i < NICSIM_MAX_VFS; i++) {
-		vf = rtnl_dereference(port->vf[i]);
-		if (!vf)
-			break;
-		nicsim_vf_link_update(vf);
-	}
+	for (i = 0; i < port->num_vfs; i++)
+		nicsim_vf_link_update(&port->vf[i]);
 }
 
 /* Serves as ndo_open and ndo_stop: netif_running() is right in both. */
@@ -122,17 +121,13 @@ static void nicsim_deliver_copy(struct net_device *to, struct sk_buff *skb)
 
 static void nicsim_flood(struct nicsim_port *port, struct sk_buff *skb)
 {
-	struct nicsim_vf *vf;
+	unsigned int vfs = READ_ONCE(port->num_vfs);
 	unsigned int i;
 
 	nicsim_deliver_copy(port->sw, skb);
 	nicsim_deliver_copy(rcu_dereference(port->pf), skb);
-	for (i = 0; i < NICSIM_MAX_VFS; i++) {
-		vf = rcu_dereference(port->vf[i]);
-		if (!vf)
-			break;
-		nicsim_deliver_copy(vf->netdev, skb);
-	}
+	for (i = 0; i < vfs; i++)
+		nicsim_deliver_copy(rcu_dereference(port->vf[i].netdev), skb);
 	consume_skb(skb);
 }
 
@@ -140,15 +135,14 @@ static void nicsim_flood(struct nicsim_port *port, struct sk_buff *skb)
 static struct net_device *nicsim_find(struct nicsim_port *port, const u8 *mac,
 				      const struct net_device *from)
 {
-	struct nicsim_vf *vf;
+	unsigned int vfs = READ_ONCE(port->num_vfs);
+	struct net_device *netdev;
 	unsigned int i;
 
-	for (i = 0; i < NICSIM_MAX_VFS; i++) {
-		vf = rcu_dereference(port->vf[i]);
-		if (!vf)
-			break;
-		if (vf->netdev != from && ether_addr_equal(vf->netdev->dev_addr, mac))
-			return vf->netdev;
+	for (i = 0; i < vfs; i++) {
+		netdev = rcu_dereference(port->vf[i].netdev);
+		if (netdev && netdev != from && ether_addr_equal(netdev->dev_addr, mac))
+			return netdev;
 	}
 	return NULL;
 }
@@ -215,6 +209,9 @@ static const struct net_device_ops nicsim_pf_ops = {
 	.ndo_get_vf_config = nicsim_get_vf_config,
 	.ndo_get_vf_stats = nicsim_get_vf_stats,
 	.ndo_set_vf_mac = nicsim_set_vf_mac,
+	.ndo_set_vf_vlan = nicsim_set_vf_vlan,
+	.ndo_set_vf_spoofchk = nicsim_set_vf_spoofchk,
+	.ndo_set_vf_trust = nicsim_set_vf_trust,
 	.ndo_set_vf_link_state = nicsim_set_vf_link_state,
 };
 
@@ -308,7 +305,7 @@ int nicsim_pf_add(struct nicsim_port *port)
 	pf = nicsim_netdev_alloc(port, NICSIM_PF, name, 0);
 	if (pf) {
 		pf->netdev_ops = &nicsim_pf_ops;
-		SET_NETDEV_DEV(pf, &port->dev);
+		SET_NETDEV_DEV(pf, &port->pci.pf->dev);
 	}
 	rtnl_lock();
 	err = nicsim_netdev_register(pf);
@@ -335,16 +332,60 @@ void nicsim_pf_remove(struct nicsim_port *port)
 	rtnl_unlock();
 }
 
-struct net_device *nicsim_vf_netdev_alloc(struct nicsim_vf *vf)
+int nicsim_vf_netdev_add(struct nicsim_port *port, unsigned int id, struct device *parent)
 {
+	struct nicsim_vf *vf = &port->vf[id];
 	struct net_device *netdev;
 	char name[IFNAMSIZ];
+	int err;
 
-	snprintf(name, sizeof(name), "pf%uv%u", vf->port->index, vf->id);
-	netdev = nicsim_netdev_alloc(vf->port, NICSIM_VF, name, vf->id);
+	snprintf(name, sizeof(name), "pf%uv%u", port->index, id);
+	netdev = nicsim_netdev_alloc(port, NICSIM_VF, name, id);
 	if (netdev) {
 		((struct nicsim_netdev *)netdev_priv(netdev))->vf = vf;
-		SET_NETDEV_DEV(netdev, &vf->dev);
+		SET_NETDEV_DEV(netdev, parent);
 	}
-	return netdev;
+	rtnl_lock();
+	err = nicsim_netdev_register(netdev);
+	if (!err) {
+		ether_addr_copy(vf->mac, netdev->dev_addr);
+		rcu_assign_pointer(vf->netdev, netdev);
+	}
+	rtnl_unlock();
+	return err;
+}
+
+void nicsim_vf_netdev_remove(struct nicsim_port *port, unsigned int id)
+{
+	struct net_device *netdev;
+
+	rtnl_lock();
+	netdev = rtnl_dereference(port->vf[id].netdev);
+	if (netdev) {
+		RCU_INIT_POINTER(port->vf[id].netdev, NULL);
+		synchronize_net();
+		unregister_netdevice(netdev);
+	}
+	rtnl_unlock();
+}
+
+/* All at once: one wait for RCU, however many there are and wherever they went. */
+void nicsim_vf_netdevs_remove(struct nicsim_port *port)
+{
+	struct net_device *netdev;
+	LIST_HEAD(gone);
+	unsigned int i;
+
+	rtnl_lock();
+	for (i = 0; i < port->num_vfs; i++) {
+		netdev = rtnl_dereference(port->vf[i].netdev);
+		if (netdev)
+			unregister_netdevice_queue(netdev, &gone);
+		RCU_INIT_POINTER(port->vf[i].netdev, NULL);
+	}
+	if (!list_empty(&gone)) {
+		synchronize_net();
+		unregister_netdevice_many(&gone);
+	}
+	rtnl_unlock();
 }
