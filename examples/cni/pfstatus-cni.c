@@ -12,18 +12,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <net/if.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -231,26 +225,25 @@ static const char *physfn(const char *device, const char *in)
 	return asprintf(&path, DEVICES "/%s/physfn%s", device, in) < 0 ? "" : path;
 }
 
-/* The device below the pod's interface, as `ethtool -i` shows it; "" for none. */
+/* The device below the pod's interface; "" for none. */
 static int device_in_pod(struct call *call, char device[static 32])
 {
-	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
-	struct ifreq request = { .ifr_data = (char *)&info };
-	int ours = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	int theirs = open(call->netns, O_RDONLY | O_CLOEXEC);
-	int fd, ret;
+	struct pfs_options options = PFS_OPTIONS_INIT;
+	struct pfs_link link = PFS_LINK_INIT;
+	struct pfs *pfs = NULL;
+	int ret;
 
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", call->ifname);
-	ret = theirs < 0 || setns(theirs, CLONE_NEWNET);
-	fd = ret ? -1 : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	ret = fd < 0 || ioctl(fd, SIOCETHTOOL, &request) || setns(ours, CLONE_NEWNET);
+	options.flags = PFS_OPEN_NO_EVENTS | PFS_OPEN_NETNS;
+	options.netns_fd = open(call->netns, O_RDONLY | O_CLOEXEC);
+	ret = options.netns_fd < 0 ? -errno : pfs_open(&pfs, &options);
+	if (!ret)
+		ret = pfs_link_get(pfs, 0, call->ifname, &link, NULL, 0);
+	pfs_close(pfs);
+	if (options.netns_fd >= 0)
+		close(options.netns_fd);
 	if (ret)
-		return fail(call, NO_VF, "%s in %s: %s", call->ifname, call->netns,
-			    strerror(errno));
-	close(fd);
-	close(theirs);
-	close(ours);
-	memcpy(device, info.bus_info, sizeof(info.bus_info));
+		return fail(call, NO_VF, "%s in %s: %s", call->ifname, call->netns, strerror(-ret));
+	memcpy(device, link.parent, sizeof(link.parent));
 	return 0;
 }
 
@@ -467,34 +460,15 @@ static int make_and_lock_notes(struct call *call)
 
 /* ---- What is done --------------------------------------------------------- */
 
-/* LACP of a PF: enum pfs_lacp, or a negative errno. */
-static int ask_lacp(struct pfs *pfs, const struct pfs_link *link)
-{
-	struct pfs_bond bond = PFS_BOND_INIT;
-	int ret;
-
-	if (!link->master_ifindex)
-		return pfs_lacp_status(link, NULL);
-	ret = pfs_bond_get(pfs, link->master_ifindex, &bond);
-	if (ret == -EMEDIUMTYPE || ret == -ENODEV)	/* a bridge, or gone just now */
-		return pfs_lacp_status(link, NULL);
-	return ret < 0 ? ret : pfs_lacp_status(link, &bond);
-}
-
-static bool is_down(int lacp)
-{
-	return pfs_lacp_verdict(lacp) == PFS_DOWN;
-}
-
 /*
  * The link state that a VF is to have. At the start of an attachment LACP decides;
  * at its end what we disabled goes back to auto, and nothing else changes.
  */
-static uint32_t wanted_state(uint32_t state, int lacp, bool ours, bool ends)
+static uint32_t wanted_state(uint32_t state, int verdict, bool ours, bool ends)
 {
-	if (!ends && is_down(lacp))
+	if (!ends && verdict == PFS_DOWN)
 		return state == PFS_VF_AUTO ? PFS_VF_DISABLE : state;
-	if (ours && state == PFS_VF_DISABLE && (ends || lacp == PFS_LACP_UP))
+	if (ours && state == PFS_VF_DISABLE && (ends || verdict == PFS_UP))
 		return PFS_VF_AUTO;
 	return state;
 }
@@ -504,6 +478,7 @@ static int settle_on(struct call *call, struct pfs *pfs, const char *device,
 {
 	static struct pfs_vf list[MAX_VFS];
 	struct pfs_link link = PFS_LINK_INIT;
+	struct pfs_bond bond = PFS_BOND_INIT;
 	struct pfs_vf setting = { 0, 0 };
 	const struct pfs_vf *vf = NULL;
 	struct pfs_vf_result result = { 0, 0, "" };
@@ -515,19 +490,17 @@ static int settle_on(struct call *call, struct pfs *pfs, const char *device,
 	ret = find_pf(call, device, pf, &setting.vf);
 	if (ret)
 		return ret;
-	ret = pfs_link_get(pfs, 0, pf, &link, NULL, 0);
-	lacp = ret ? ret : ask_lacp(pfs, &link);
-	if (lacp < 0)
-		return fail_kernel(call, pfs, lacp, pf);
+	lacp = pfs_pf_get(pfs, 0, pf, &link, &bond, NULL, 0);
+	if (lacp < 0 || lacp == PFS_LACP_ABSENT)
+		return fail_kernel(call, pfs, lacp < 0 ? lacp : -ENODEV, pf);
 	/* Another PF has other VFs. */
 	ours = note->this_boot && note->ifindex == link.ifindex;
-	if (!ours && !is_down(lacp))
+	if (!ours && pfs_lacp_verdict(lacp) != PFS_DOWN)
 		return 0;	/* looking at VFs has its price */
 
-	ret = pfs_link_get(pfs, link.ifindex, NULL, &link, list, MAX_VFS);
-	lacp = ret ? ret : ask_lacp(pfs, &link);
-	if (lacp < 0)
-		return fail_kernel(call, pfs, lacp, pf);
+	lacp = pfs_pf_get(pfs, link.ifindex, NULL, &link, &bond, list, MAX_VFS);
+	if (lacp < 0 || lacp == PFS_LACP_ABSENT)
+		return fail_kernel(call, pfs, lacp < 0 ? lacp : -ENODEV, pf);
 	for (uint32_t i = 0; i < link.vf_count && i < MAX_VFS; i++)
 		if (list[i].vf == setting.vf)
 			vf = &list[i];
@@ -535,7 +508,7 @@ static int settle_on(struct call *call, struct pfs *pfs, const char *device,
 		return fail(call, LATER, "%s: the driver cannot tell of VF %u just now", pf,
 			    setting.vf);
 
-	setting.link_state = wanted_state(vf->link_state, lacp, ours, ends);
+	setting.link_state = wanted_state(vf->link_state, pfs_lacp_verdict(lacp), ours, ends);
 	if (!ends && setting.link_state == PFS_VF_DISABLE &&
 	    (ours || vf->link_state != PFS_VF_DISABLE)) {	/* noted before it is done */
 		ret = write_note(call, device, link.ifindex);

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What examples/cni/pfstatus-cni costs a pod: from its start to its exit.
+"""What a plugin of examples/cni costs a pod: from its start to its exit.
 
 Beside it the interpreter that does nothing, and one that imports what the plugin does. Runs on the
-host, without VFs: the ADD is one whose PF is `lo`, so that LACP is unknown and nothing is set. A
-plugin in Go stands beside, if $CNI_PATH has host-device.
+host, without VFs: the ADD is one whose PF is `lo`, so that LACP is unknown and nothing is set. The
+static one in C stands beside, if examples/cni/build-static made it; it goes by the host's sysfs,
+and so has no ADD here. A plugin in Go, too, if $CNI_PATH has host-device.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-PLUGIN = Path(__file__).parents[2] / "examples" / "cni" / "pfstatus-cni"
+ROOT = Path(__file__).parents[2]
+PLUGIN = ROOT / "examples" / "cni" / "pfstatus-cni"
+ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "")
+STATIC = ROOT / "build" / "cni" / f"pfstatus-cni-{ARCHITECTURE}"
 VF = "0000:3b:02.0"
 
 
@@ -104,6 +108,8 @@ def commands(scratch: Path) -> list[Command]:
         ),
         *(cni(verb, *python, str(plugin)) for verb in ("VERSION", "STATUS", "ADD", "DEL")),
     ]
+    if STATIC.exists():
+        found += [cni(verb, str(STATIC)) for verb in ("VERSION", "STATUS", "DEL")]
     host_device = shutil.which("host-device", path=os.environ.get("CNI_PATH", "/opt/cni/bin"))
     return [*found, cni("VERSION", host_device)] if host_device else found
 

@@ -57,8 +57,9 @@ class Call(NamedTuple):
     directory: Path
     streams: list[int]
     """stdin, stdout, stderr."""
-    kernel: int
-    """A FakeKernel's descriptor."""
+    host: int
+    pod: int
+    """Descriptors of FakeKernels."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Zygote:
     def start(self, call: Call) -> Process:
         request = json.dumps([call.environment, str(call.directory)]).encode()
         self._control.settimeout(SECONDS)
-        socket.send_fds(self._control, [request], [*call.streams, call.kernel])
+        socket.send_fds(self._control, [request], [*call.streams, call.host, call.pod])
         return Forked(self._control)
 
     def close(self) -> None:
@@ -119,36 +120,39 @@ def compile_c(path: Path) -> Plugin:
     )
     if not jansson or jansson.returncode:
         pytest.skip("the C plugin needs a C compiler, libjansson-dev and libnl-3-dev")
-    sources = [str(source) for source in sorted((ROOT / "csrc").glob("*.c"))]
-    common = [
-        *(compiler, "-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Wshadow", "-Werror"),
-        *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", f"-I{ROOT / 'csrc'}"),
+    flags = [
+        *("-std=gnu11", "-g", "-Wall", "-Wextra", "-Wshadow", "-Werror", f"-I{ROOT / 'csrc'}"),
+        *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     ]
-    libraries = [*jansson.stdout.split(), "-lpthread"]
-    builds = {
-        "on-host": [],
-        "on-fake": [
-            '-DDEVICES="devices"',
-            '-DBOOT_ID="boot_id"',
-            "-Wl,--wrap=pfs_open",
-            str(HERE / "wrap_open.c"),
-        ],
-    }
-    for name, extra in builds.items():
-        plugin = str(EXAMPLES / "pfstatus-cni.c")
-        argv = [*common, "-o", str(path / name), plugin, *extra, *sources, *libraries]
-        made = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
+    plugin = str(EXAMPLES / "pfstatus-cni.c")
+    fake = ['-DDEVICES="devices"', '-DBOOT_ID="boot_id"', str(HERE / "wrap_open.c")]
+    library = [*jansson.stdout.split(), "-lpthread"]
+    headers = [word for word in library if word.startswith("-I")]
+
+    def cc(*arguments: str) -> None:
+        made = subprocess.run(
+            [compiler, *flags, *arguments], cwd=path, capture_output=True, text=True, check=False
+        )
         assert made.returncode == 0, made.stderr
+
+    cc("-c", *headers, *(str(source) for source in sorted((ROOT / "csrc").glob("*.c"))))
+    core = [str(file) for file in sorted(path.glob("*.o"))]
+    cc("-o", "on-host", plugin, *core, *library)
+    cc("-o", "on-fake", plugin, *fake, "-Wl,--wrap=pfs_open", *core, *library)
 
     def start(call: Call) -> Process:
         return subprocess.Popen(
             [str(path / "on-fake")],
             cwd=call.directory,
-            env=call.environment | {"PFSTATUS_TEST_HOST": str(call.kernel)},
+            env={
+                **call.environment,
+                "PFSTATUS_TEST_HOST": str(call.host),
+                "PFSTATUS_TEST_POD": str(call.pod),
+            },
             stdin=call.streams[0],
             stdout=call.streams[1],
             stderr=call.streams[2],
-            pass_fds=[call.kernel],
+            pass_fds=[call.host, call.pod],
         )
 
     return Plugin([str(path / "on-host")], start)
@@ -185,6 +189,8 @@ class Node:
     """A node with one PF, `ens5f0`, in a bond."""
 
     kernel: FakeKernel
+    pod: FakeKernel
+    """What the pod's namespace shows."""
     path: Path
     plugin: Plugin
     process: Process | None = field(default=None, init=False)
@@ -198,6 +204,8 @@ class Node:
         self.data = self.path / "data"
         self.boot_id = self.path / "boot_id"
         self.boot_id.write_text("first\n")
+        self.netns = self.path / "netns"
+        self.netns.touch()
 
     def run(
         self,
@@ -205,7 +213,7 @@ class Node:
         *,
         container: str = "c1",
         ifname: str = "net1",
-        netns: str = "/run/netns/pod",
+        netns: str | None = None,
         stdin: str | None = None,
         **config: Any,
     ) -> Ran:
@@ -222,19 +230,22 @@ class Node:
         variables = {
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": container,
-            "CNI_NETNS": netns,
+            "CNI_NETNS": str(self.netns) if netns is None else netns,
             "CNI_IFNAME": ifname,
             "CNI_PATH": "/opt/cni/bin",
         }
-        kernel, _ = self.kernel.descriptors(events=False)
+        host, pod = (each.descriptors(events=False)[0] for each in (self.kernel, self.pod))
         with ExitStack() as stack:
-            stack.callback(os.close, kernel)
+            for fd in (host, pod):
+                stack.callback(os.close, fd)
             streams = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
             text = json.dumps(whole) if stdin is None else stdin
             streams[0].write(text.encode())
             streams[0].seek(0)
             fds = [stream.fileno() for stream in streams]
-            self.process = self.plugin.start(Call(environment(**variables), self.path, fds, kernel))
+            self.process = self.plugin.start(
+                Call(environment(**variables), self.path, fds, host, pod)
+            )
             status = self.process.wait(SECONDS)
             for stream in streams:
                 stream.seek(0)

@@ -10,12 +10,19 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cni_node import EXAMPLES, Node, Plugin, Zygote, compile_c
+from cni_node import EXAMPLES, HERE, Node, Plugin, Zygote, compile_c
+
+from pfstatus.testing import FakeKernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pfstatus.testing import FakeKernel
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first to run waits for a compiler, which a busy machine makes slow."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.timeout(900))
 
 
 @pytest.fixture(scope="session")
@@ -45,5 +52,6 @@ def other_plugin(request: pytest.FixtureRequest, plugin: Plugin) -> Plugin:
 
 
 @pytest.fixture
-def node(kernel: FakeKernel, tmp_path: Path, plugin: Plugin) -> Node:
-    return Node(kernel, tmp_path, plugin)
+def node(kernel: FakeKernel, tmp_path: Path, plugin: Plugin) -> Iterator[Node]:
+    with FakeKernel() as pod:
+        yield Node(kernel, pod, tmp_path, plugin)

@@ -3,8 +3,9 @@
     python python_plugin.py CONTROL_FD
 
 Each datagram on that descriptor is a call: its environment and working directory, with stdin,
-stdout, stderr and a FakeKernel's descriptor. It is served by a fork(), since importing costs more
-than all the rest; the answers are its process id and then its wait status.
+stdout, stderr and the descriptors of two FakeKernels, the host's and the pod's. It is served by a
+fork(), since importing costs more than all the rest; the answers are its process id and then its
+wait status.
 """
 
 import importlib.machinery
@@ -32,19 +33,19 @@ def load():
 
 
 def call(plugin, environment, directory, fds):
-    *streams, kernel = fds
+    *streams, host, pod = fds
     for stream, fd in enumerate(streams):
         os.dup2(fd, stream)
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
-    plugin.Session = lambda: Session.from_fds(os.dup(kernel))
+    plugin.Session = lambda netns=None: Session.from_fds(os.dup(pod if netns else host))
     sys.exit(plugin.main())
 
 
 def serve(control, plugin):
     while True:
-        data, fds, _, _ = socket.recv_fds(control, 1 << 16, 4)
+        data, fds, _, _ = socket.recv_fds(control, 1 << 16, 5)
         if not data:
             return
         pid = os.fork()
