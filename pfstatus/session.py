@@ -8,7 +8,6 @@ import stat
 import warnings
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from pfstatus._wire import Wire
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from pfstatus._wire import Tap
     from pfstatus.values import Bond, Lacp
 
-_NETNS = Path("/proc/thread-self/ns/net")
+_NETNS = "/proc/thread-self/ns/net"
 
 NAME_MAX = 127
 """Bytes of the longest alternative name, ALTIFNAMSIZ - 1."""
@@ -98,7 +97,7 @@ class Session:
         self.netns: int | None = None
         """Inode of the network namespace; None where that is not known."""
         with suppress(OSError):
-            self.netns = (_NETNS.stat() if netns is None else os.fstat(fd)).st_ino
+            self.netns = (os.stat(_NETNS) if netns is None else os.fstat(fd)).st_ino  # noqa: PTH116 - pathlib is dear to import
         try:
             if netns is not None and not stat.S_ISREG(os.fstat(fd).st_mode):
                 msg = f"{netns!r} is no network namespace"
