@@ -49,61 +49,60 @@ class _Json(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the arguments."""
+    found = argparse.ArgumentParser(
         prog="python -m pfstatus.operator",
         description="Makes a DaemonSet of agents for each PFLACPMonitor.",
         epilog="PF_STATUS_RELAY_IMAGE names the agents' image.",
     )
-    parser.add_argument(
+    found.add_argument(
         "--namespace",
         default=os.environ.get("POD_NAMESPACE", ""),
         help="the operator's own (default: $POD_NAMESPACE, else the configuration's)",
     )
-    parser.add_argument(
+    found.add_argument(
         "--all-namespaces", action="store_true", help="serve resources of every namespace"
     )
-    parser.add_argument(
+    found.add_argument(
         "--max-surge",
         default="10%",
         metavar="N|N%",
         help="nodes that start the next agent beside the old one during an update; 0 ends the old"
         " one first, 10%% of the nodes at a time (default: 10%%)",
     )
-    parser.add_argument(
+    found.add_argument(
         "--agent-selinux-type", default="", metavar="TYPE", help="spc_t where SELinux is on"
     )
-    parser.add_argument(
+    found.add_argument(
         "--agent-pull-secret",
         action="append",
         default=[],
         metavar="NAME",
         help="a Secret with which the agents' image is pulled (several times)",
     )
-    parser.add_argument(
-        "--health-probe-bind-address", default="127.0.0.1:8081", metavar="HOST:PORT"
-    )
-    parser.add_argument(
+    found.add_argument("--health-probe-bind-address", default="127.0.0.1:8081", metavar="HOST:PORT")
+    found.add_argument(
         "--metrics-bind-address", default="0", metavar="HOST:PORT", help="0: none (default)"
     )
-    parser.add_argument(
+    found.add_argument(
         "--metrics-cert-dir",
         type=Path,
         metavar="FOLDER",
         help="with tls.crt and tls.key: metrics are served over TLS alone",
     )
-    parser.add_argument(
+    found.add_argument(
         "--metrics-client-ca",
         type=Path,
         metavar="FILE",
         help="metrics are for those with a certificate of this authority",
     )
-    parser.add_argument("--tls-min-version", default="VersionTLS12", choices=TLS_VERSIONS)
-    parser.add_argument(
+    found.add_argument("--tls-min-version", default="VersionTLS12", choices=TLS_VERSIONS)
+    found.add_argument(
         "--tls-cipher-suites", default="", metavar="A,B", help="of TLS 1.2, as OpenSSL names them"
     )
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
-    return parser
+    found.add_argument("--log-level", default="info", choices=["debug", "info", "warning"])
+    return found
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -174,7 +173,7 @@ def _lead(lease: Lease, cluster: Cluster, loop: Loop, stop: threading.Event) -> 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit status: 2 where it could not begin."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Json())
     logging.basicConfig(level=options.log_level.upper(), handlers=[handler])

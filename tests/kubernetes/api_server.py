@@ -24,6 +24,14 @@ def merged(old, new):
     return copy.deepcopy(new)
 
 
+def below(where, collection):
+    """Whether an object is of a collection: that of a namespace, or of all."""
+    if "/namespaces/" in collection:
+        return where.startswith(collection + "/")
+    group, _, plural = collection.rpartition("/")
+    return where.startswith(f"{group}/namespaces/") and f"/{plural}/" in where
+
+
 class ApiServer(ThreadingHTTPServer):
     """Keeps objects by path, tells watches, and does what ``fault`` says before anything else."""
 
@@ -92,7 +100,7 @@ class ApiServer(ThreadingHTTPServer):
 
     def _tell(self, kind, path, found):
         for prefix, told in self.watches:
-            if path.startswith(prefix + "/"):
+            if below(path, prefix):
                 told.put({"type": kind, "object": found})
 
     def wait_for(self, what, timeout=20):
@@ -169,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
                 items = [
                     copy.deepcopy(found)
                     for where, found in sorted(server.objects.items())
-                    if where.startswith(path + "/")
+                    if below(where, path)
                 ]
                 items = items[: int(query["limit"])] if "limit" in query else items
                 metadata = {"resourceVersion": str(server.version)}

@@ -248,6 +248,21 @@ def test_one_resource_that_is_refused_holds_no_other_up(server, connect):
         server.wait_for(lambda: status(server, "a")["degraded"] is False)
 
 
+def test_resources_of_every_namespace_are_served_where_that_is_asked_for(server, connect):
+    other = monitor("b", "eth0")
+    other["metadata"]["namespace"] = "theirs"
+    elsewhere = MONITORS.replace(NAMESPACE, "theirs")
+    with running(connect(all_namespaces=True)):
+        server.put(f"{MONITORS}/a", monitor("a", "eth0"))
+        server.wait_for(is_served(server, "a"))
+        server.put(f"{elsewhere}/b", other)
+        said = "conflict with the ones from PFLACPMonitor"
+        server.wait_for(lambda: said in str(server.objects[f"{elsewhere}/b"].get("status")))
+        server.remove(f"{MONITORS}/a")
+        served = daemonset("b").replace(NAMESPACE, "theirs")
+        server.wait_for(lambda: served in server.objects and not is_served(server, "a")())
+
+
 def test_events_are_told_once(server, connect):
     server.put(f"{MONITORS}/a", monitor("a", "eth0"))
     server.put(f"{MONITORS}/b", monitor("b", "eth0"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -25,9 +26,11 @@ from manifests import (
 from objects import NAMESPACE, NOW, SETTINGS, monitor
 from test_decide import clusters
 
+import pfstatus.operator.__main__ as program
 from pfstatus.operator.conflict import shared_pfs
 from pfstatus.operator.decide import decide
 from pfstatus.operator.resource import Monitor
+from pfstatus.operator.serving import Metrics
 
 FILES = sorted(
     str(path.relative_to(EXAMPLES))
@@ -56,6 +59,41 @@ def test_overlays_render_to_valid_objects(overlay):
     for document in found:
         if document["kind"] in {"Deployment", "ServiceAccount", "Role", "RoleBinding"}:
             assert document["metadata"]["namespace"] == NAMESPACE
+
+
+@NEEDS_KUBECTL
+@pytest.mark.parametrize("component", ["all-namespaces", "prometheus"])
+def test_components_go_with_the_overlays(component, tmp_path):
+    parts = tmp_path / "kubernetes"
+    shutil.copytree(EXAMPLES, parts)
+    overlay = parts / "overlays" / "kubernetes" / "kustomization.yaml"
+    overlay.write_text(overlay.read_text() + f"  - ../../components/{component}\n")
+    found = documents(rendered(str(overlay.parent)))
+    for document in found:
+        check(document)
+    [deployment] = [document for document in found if document["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    # Whatever the manifests say, the program has to understand it.
+    program.parser().parse_args(container["args"])
+
+
+def test_the_operator_understands_the_arguments_it_is_given():
+    for file in (
+        "install.yaml",
+        "bundle/manifests/pf-status-relay-operator.clusterserviceversion.yaml",
+    ):
+        text = (EXAMPLES / file).read_text()
+        arguments = re.findall(r"^\s*- (--[a-z-]+=\S+)$", text, re.MULTILINE)
+        assert arguments
+        program.parser().parse_args(arguments)
+
+
+def test_alerts_are_about_metrics_that_there_are():
+    [rules] = read("components/prometheus/rules.yaml")
+    there = {metric.name for metric in Metrics().registry.collect()}
+    for group in rules["spec"]["groups"]:
+        for rule in group["rules"]:
+            assert set(re.findall(r"pfstatus_\w+", rule["expr"])) <= there
 
 
 @NEEDS_KUBECTL
