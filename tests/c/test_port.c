@@ -257,11 +257,29 @@ static bool readable(int fd)
 	return poll(&pfd, 1, 5000) > 0;
 }
 
+/* Until the kernel's link watch has been there, what is sent is dropped. */
+static bool comes_up(const char *name)
+{
+	struct pfs_options options = PFS_OPTIONS_INIT;
+	struct pfs_link link = PFS_LINK_INIT;
+	struct pfs *pfs;
+
+	options.flags = PFS_OPEN_NO_EVENTS;
+	if (pfs_open(&pfs, &options))
+		return false;
+	for (int i = 0; i < 500 && link.operstate != 6; i++) {
+		poll(NULL, 0, 10);
+		pfs_link_get(pfs, 0, name, &link, NULL, 0);
+	}
+	pfs_close(pfs);
+	return link.operstate == 6;
+}
+
 static bool veth_up(void)
 {
 	return netns_fresh() && netns_nic("pf0") &&
 	       ip("link set pf0 address 02:00:00:00:00:a0") && ip("link set pf0 up") &&
-	       ip("link set pf0x up");
+	       ip("link set pf0x up") && comes_up("pf0") && comes_up("pf0x");
 }
 
 TEST(kernel_shows_lacpdus_of_both_directions_and_nothing_else)
@@ -362,7 +380,7 @@ TEST(a_template_ends_with_the_pfs_mac_its_link_and_itself)
 	CHECK_EQ(pfs_port_next(port, &pdu, &ns), -EAGAIN);
 	CHECK_EQ(pfs_port_send(port, PFS_PORT_REPEAT, &ns), -ENODATA);
 
-	CHECK(ip("link set pf0 up"));
+	CHECK(ip("link set pf0 up") && comes_up("pf0"));
 	close(pf);
 	pf = raw_socket("pf0");
 	CHECK_EQ(send(pf, buf, sizeof(buf), 0), sizeof(buf));
