@@ -11,7 +11,6 @@ import os
 import struct
 from array import array
 from contextlib import suppress
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pfstatus._busy import Owner, call
@@ -359,13 +358,16 @@ class Wire(Owner):
 
     @call
     def vf_set(
-        self, status: LinkStatus, vfs: Sequence[tuple[int, VfLinkState]], chunk: int
+        self, status: LinkStatus, vfs: Sequence[int], states: Sequence[VfLinkState], chunk: int
     ) -> list[Error | None]:
         """Set link states. Returns what failed for each, or nothing where nothing did."""
         count = len(vfs)
         if count > self._set_capacity:
             self._reserve_set(2 * count)
-        ffi.memmove(self._set, array("I", chain.from_iterable(vfs)), 8 * count)
+        pairs = array("I", bytes(8 * count))
+        pairs[0::2] = array("I", vfs)
+        pairs[1::2] = array("I", states)
+        ffi.memmove(self._set, pairs, 8 * count)
         failed = lib.pfs_vf_set(
             self._c, status.ifindex or 0, self._set, count, chunk, self._results
         )

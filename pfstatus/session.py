@@ -6,8 +6,10 @@ import errno
 import os
 import stat
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Self
 
 from pfstatus._wire import Wire
@@ -15,7 +17,7 @@ from pfstatus.errors import error
 from pfstatus.values import LinkStatus, Vf, VfLinkState, VfResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from pfstatus._wire import Tap
     from pfstatus.values import Bond, Lacp
@@ -44,6 +46,34 @@ def check_name(name: str) -> str:
         )
         raise ValueError(msg)
     return name
+
+
+_parse = lru_cache(typed=True)(VfLinkState.parse)  # True is 1, but no link state
+# Hundreds at a time, for which VfResult() and _make() are slow.
+_result: Callable[[Iterable[object]], VfResult] = partial(tuple.__new__, VfResult)
+
+
+def _columns(
+    settings: Mapping[int, VfLinkState | int | str] | Iterable[Vf],
+) -> tuple[list[int], list[VfLinkState]]:
+    """VFs, and what each is to be: two lists, whose loops are C's."""
+    if isinstance(settings, Mapping):
+        vfs, said = list(settings), list(settings.values())
+    else:
+        pairs = list(settings)
+        vfs, said = map(list, zip(*pairs, strict=True)) if pairs else ([], [])
+    kinds = set(map(type, said))
+    if kinds == {VfLinkState}:
+        states = said
+    elif kinds == {str} and said.count(said[0]) == len(said):
+        states = [_parse(said[0])] * len(said)
+    else:
+        states = list(map(_parse, said))
+    if set(map(type, vfs)) - {int} or not 0 <= min(vfs, default=0) <= max(vfs, default=0) < 1 << 16:
+        bad = next(vf for vf in vfs if type(vf) is not int or not 0 <= vf < 1 << 16)
+        msg = f"a VF number is an integer from 0 to 65535, not {bad!r}"
+        raise ValueError(msg)
+    return vfs, states
 
 
 class Session:
@@ -234,27 +264,15 @@ class Session:
             Error: nothing was tried.
             ValueError: a state or a VF number is out of range, or the session is closed.
         """
-        items = settings.items() if hasattr(settings, "items") else settings
-        pairs = [
-            (vf, state if type(state) is VfLinkState else VfLinkState.parse(state))
-            for vf, state in items
-        ]
-        for vf, _ in pairs:
-            if type(vf) is not int or not 0 <= vf < 1 << 16:
-                msg = f"a VF number is an integer from 0 to 65535, not {vf!r}"
-                raise ValueError(msg)
+        vfs, states = _columns(settings)
         if chunk < 0:
             msg = f"chunk must not be negative: {chunk!r}"
             raise ValueError(msg)
         status = pf if isinstance(pf, LinkStatus) else self.get(pf, vfs=False)
         if status.ifindex is None:
             raise error(errno.ENODEV, status.name)
-        errors = self._wire.vf_set(status, pairs, chunk)
-        if not errors:
-            return tuple([VfResult(vf, state, None) for vf, state in pairs])
-        return tuple(
-            VfResult(vf, state, failed) for (vf, state), failed in zip(pairs, errors, strict=True)
-        )
+        errors = self._wire.vf_set(status, vfs, states, chunk) or repeat(None)
+        return tuple(map(_result, zip(vfs, states, errors, strict=False)))
 
     def may_set_vfs(self) -> bool:
         """Whether the kernel would let this process set VFs (CAP_NET_ADMIN). Changes nothing."""
