@@ -54,6 +54,8 @@ def bars(title: str, x: str, y: str, series: Series) -> str:
             f"{escape(group)} {escape(x)}</text>"
         )
         for index, points in enumerate(series.values()):
+            if group not in dict(points):
+                continue  # it could not do that much
             top = level(dict(points)[group])
             parts.append(
                 f'<rect x="{left + _BAR * index}" y="{top}" width="{_BAR - 3}" '
