@@ -46,7 +46,6 @@ _LOST = (-errno.ENOBUFS, -errno.EBADMSG, -errno.EMSGSIZE)
 _KEPT = 1024  # values that are kept because they come again, of each kind
 _LINK_STATES = tuple(VfLinkState)
 # By number: looked up rather than made, on the path from an event to a setting.
-_PORT_STATES = tuple(map(PortState, range(256)))
 _OPER_STATES: dict[int, OperState] = {state.value: state for state in OperState}
 _BOND_MODES: dict[int, BondMode] = {mode.value: mode for mode in BondMode}
 _DIRECTIONS = tuple(Direction)
@@ -96,6 +95,7 @@ def _text(chars: Any) -> str:
 
 
 _encode = functools.lru_cache(_KEPT)(os.fsencode)
+_port_state = functools.lru_cache(256)(PortState)
 
 LACP: dict[int, Lacp] = {
     int(reason): Lacp(
@@ -195,8 +195,8 @@ def _status(
         bond,
         slave_state == 0 if known & lib.PFS_LINK_SLAVE_STATE else None,
         aggregator_id if known & lib.PFS_LINK_AGGREGATOR_ID else None,
-        _PORT_STATES[actor] if known & lib.PFS_LINK_ACTOR_STATE else None,
-        _PORT_STATES[partner] if known & lib.PFS_LINK_PARTNER_STATE else None,
+        _port_state(actor) if known & lib.PFS_LINK_ACTOR_STATE else None,
+        _port_state(partner) if known & lib.PFS_LINK_PARTNER_STATE else None,
         None if vfs is None else num_vf,
         vfs,
         bool(flags & _IFF_UP),
