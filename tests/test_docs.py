@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import pfstatus
+from pfstatus.agent.config import load
 from pfstatus.relay.ownership import Ownership
 from pfstatus.session import Wire
 from pfstatus.testing import FakeKernel
@@ -289,7 +290,8 @@ def test_python_of_a_docstring_runs(stage, block):
 
 
 def test_every_block_names_a_language_that_is_checked():
-    known = {"python", "text", "c", "go", "cmake", "none", "json", "ini", *SHELL, *DIRECTIVES}
+    known = {"python", "text", "c", "go", "cmake", "none", "json", "ini", "toml"}
+    known |= {*SHELL, *DIRECTIVES}
     everywhere = [block for path in PAGES for block in blocks_of_page(path)]
     assert len(everywhere) > 30
     assert [block.place for block in everywhere if block.language not in known] == []
@@ -424,6 +426,13 @@ def command_line(words: list[str]) -> None:
         except SystemExit as exc:
             code = exc.code
     assert not code, said.getvalue()
+
+
+@by_place(blocks("toml"))
+def test_file_of_a_page_is_one_that_the_agent_takes(block, tmp_path):
+    file = tmp_path / "relay.toml"
+    file.write_text(block.code)
+    assert load(file)["interfaces"]
 
 
 def unit_of(block: Block) -> configparser.ConfigParser:

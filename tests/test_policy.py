@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import pathlib
 import pickle
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pfstatus import LacpStatus, Plan, Policy, Vf, VfLinkState, plan
+from pfstatus.relay.policy import Member, last_path
 
 UP, DOWN, UNKNOWN = LacpStatus
 AUTO, ENABLE, DISABLE = VfLinkState
@@ -83,6 +84,51 @@ def test_outage_with_ownership_gives_back_what_it_took_and_no_more(vfs, owned):
     assert [Vf(vf, back.get(vf, state)) for vf, state in during] == vfs
 
 
+# ---- Groups
+
+PFS = ("pf0", "pf1", "pf2")
+paths = st.builds(
+    lambda lacp, served, since: Member(lacp, lacp is UP and served, since),
+    st.sampled_from(LacpStatus),
+    st.booleans(),
+    st.floats(0, 1000),
+)
+groups = st.dictionaries(st.sampled_from(PFS), paths, min_size=1)
+kepts = st.sampled_from([None, *PFS])
+
+
+@given(groups, kepts)
+def test_group_is_never_without_a_path_that_could_be_kept(group, kept):
+    last = last_path(group, kept)
+    left = {name for name, pf in group.items() if pf.lacp is not DOWN} | ({last} - {None})
+    assert left, "every PF's VFs are disabled"
+
+
+@given(groups, kepts)
+def test_no_pf_is_kept_where_another_can_be_used(group, kept):
+    if any(pf.usable for pf in group.values()):
+        assert last_path(group, kept) is None
+
+
+@given(groups, kepts)
+def test_pf_that_is_kept_is_down_and_stays_the_same(group, kept):
+    last = last_path(group, kept)
+    assert last is None or group[last].lacp is DOWN
+    assert last_path(group, last) == last
+    usable = any(pf.usable for pf in group.values())
+    if kept in group and group[kept].lacp is DOWN and not usable:
+        assert last == kept
+
+
+def test_last_one_to_fail_is_kept():
+    group = {"pf0": Member(DOWN, False, 10.0), "pf1": Member(DOWN, False, 12.0)}
+    assert last_path(group, None) == "pf1"
+    assert last_path(group | {"pf0": Member(UP, False, 10.0)}, "pf1") == "pf1", "not served yet"
+    assert last_path(group | {"pf0": Member(UP, True, 10.0)}, "pf1") is None
+    cut = {"pf1": Member(UNKNOWN, False, 12.0)}
+    assert last_path(group | cut, "pf1") == "pf0", "a cable that is cut is no path"
+
+
 # ---- Policy
 
 
@@ -92,6 +138,8 @@ def test_outage_with_ownership_gives_back_what_it_took_and_no_more(vfs, owned):
         {"restore": "none"},
         {"restore": ""},
         {"on_exit": "give"},
+        {"groups": (("pf0",),)},
+        {"groups": (("pf0", "pf1"), ("pf1", "pf2"))},
         {"up_delay": -1},
         {"up_delay": math.nan},
         {"up_delay": math.inf},
@@ -119,6 +167,6 @@ def test_policy_keeps_a_record_where_it_gives_back(values, keeps):
 
 
 def test_policy_is_a_value():
-    policy = Policy(restore="owned", state_file=Path("/run/x"))
+    policy = Policy(restore="owned", state_file=pathlib.Path("/run/x"))
     assert pickle.loads(pickle.dumps(policy)) == policy
-    assert hash(policy) == hash(Policy(restore="owned", state_file=Path("/run/x")))
+    assert hash(policy) == hash(Policy(restore="owned", state_file=pathlib.Path("/run/x")))

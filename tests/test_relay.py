@@ -1402,6 +1402,111 @@ def test_dry_run_writes_nothing_and_says_what_it_would_once(rig):
     ]
 
 
+# ---- Groups: never the last path
+
+GROUP = {"groups": (("ens5f0", "ens5f1"),)}
+BOTH = ("ens5f0", "ens5f1")
+
+
+def kept(interface):
+    return ("last path of a group is kept", {"interface": interface, "group": [*BOTH]})
+
+
+def test_last_pf_of_a_group_to_fail_keeps_its_vfs(rig):
+    pfs = [rig.pf(name) for name in BOTH]
+    relay = rig.relay(*BOTH, **GROUP)
+    pfs[1].lacp_expire()
+    rig.pass_time(relay, 5)
+    assert [states(pf) for pf in pfs] == [[AUTO] * 2, [DISABLE] * 2]
+    assert rig.said("WARNING") == []
+    pfs[0].lacp_expire()
+    rig.pass_time(relay, 60)
+    assert [states(pf) for pf in pfs] == [[AUTO] * 2, [DISABLE] * 2]
+    assert rig.said("WARNING") == [kept("ens5f0")]
+    rig.forget()
+    pfs[1].lacp_up()
+    rig.pass_time(relay, 5)
+    assert [states(pf) for pf in pfs] == [[DISABLE] * 2, [AUTO] * 2]
+    assert ("group has a path again", {"group": [*BOTH]}) in rig.said()
+    order = [name for name, _, _ in rig.kernel.writes]
+    assert order == ["ens5f1"] * 2 + ["ens5f0"] * 2, "the other first"
+
+
+def test_both_pfs_that_fail_at_once_leave_one_path(rig):
+    """A control plane that restarts on both switches, whose data still flows."""
+    pfs = [rig.pf(name) for name in BOTH]
+    relay = rig.relay(*BOTH, **GROUP)
+    for pf in pfs:
+        pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    assert sorted(map(str, (states(pf)[0] for pf in pfs))) == ["auto", "disable"]
+    for pf in pfs:
+        pf.lacp_default()
+    rig.pass_time(relay, 30)
+    before = [states(pf) for pf in pfs]
+    for pf in pfs:
+        pf.lacp_up()
+    rig.pass_time(relay, 5)
+    assert [AUTO] * 2 in before
+    assert [states(pf) for pf in pfs] == [[AUTO] * 2] * 2
+    assert len(rig.kernel.writes) == 4, "the one that was kept was never touched"
+
+
+def test_kept_pf_waits_for_the_other_s_up_delay(rig):
+    pfs = [rig.pf(name) for name in BOTH]
+    relay = rig.relay(*BOTH, up_delay=5.0, **GROUP)
+    rig.pass_time(relay, 6)
+    pfs[1].lacp_expire()
+    rig.pass_time(relay, 1)
+    pfs[0].lacp_expire()
+    rig.pass_time(relay, 1)
+    pfs[1].lacp_up()
+    rig.pass_time(relay, 4)
+    assert [states(pf)[0] for pf in pfs] == [AUTO, DISABLE]
+    rig.pass_time(relay, 2)
+    assert [states(pf)[0] for pf in pfs] == [DISABLE, AUTO]
+
+
+def test_pf_that_was_disabled_is_given_back_where_the_last_one_loses_its_cable(rig):
+    pfs = [rig.pf(name) for name in BOTH]
+    relay = rig.relay(*BOTH, **GROUP)
+    pfs[1].lacp_expire()
+    rig.pass_time(relay, 1)
+    pfs[0].set_carrier(False)
+    rig.pass_time(relay, 1)
+    assert states(pfs[1]) == [AUTO] * 2
+    assert kept("ens5f1") in rig.said("WARNING")
+
+
+def test_relay_that_starts_with_both_down_keeps_one(rig):
+    pfs = [rig.pf(name) for name in BOTH]
+    for pf in pfs:
+        pf.lacp_default()
+    rig.relay(*BOTH, **GROUP)
+    assert sorted(map(str, (states(pf)[0] for pf in pfs))) == ["auto", "disable"]
+
+
+# ---- Two relays on a PF
+
+
+def test_second_relay_stands_by_and_takes_over_what_the_first_one_took(rig):
+    pf = rig.pf()
+    rig.netns = int.from_bytes(os.urandom(6))
+    first = rig.relay(restore="owned", settled=False)
+    rig.pass_time(first, 0.5)
+    second = rig.relay(restore="owned", stand_by=True, settled=False)
+    pf.lacp_expire()
+    rig.pass_time(first, 0.5)
+    rig.forget()
+    rig.pass_time(second, 5)
+    assert not rig.kernel.writes
+    pf.lacp_up()
+    first.close()  # killed
+    rig.pass_time(second, 0.1)
+    assert states(pf) == [AUTO] * 2
+    assert ("pf was taken over from another relay", {"interface": "ens5f0"}) in rig.said()
+
+
 # ---- Reports
 
 

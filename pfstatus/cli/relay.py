@@ -1,29 +1,57 @@
 """The reference relay: VFs go from auto to disable when LACP is lost, and back.
 
 Writes a JSON object a line. Options and environment are those of
-examples/relay.py. Exit status: 0 ended by SIGTERM, SIGINT or SIGHUP,
-2 bad configuration, 3 something failed.
+examples/relay.py, and these: a file to configure it; metrics and health.
+Where another relay has a PF, it stands by. Exit status: 0 ended by
+SIGTERM, SIGINT or SIGHUP, 2 bad configuration, 3 something failed.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pfstatus.agent.config import load
+from pfstatus.agent.program import serve
 from pfstatus.cli.base import YES, open_session
 from pfstatus.relay import config
-from pfstatus.relay.program import serve
 
 if TYPE_CHECKING:
     import argparse
 
 NAME = "relay"
 
-add_arguments = config.add_arguments
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What it takes."""
+    config.add_arguments(parser)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="TOML; environment and arguments go before it"
+    )
+    parser.add_argument(
+        "--check-config", action="store_true", help="say what is wrong with it, and end"
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="ADDRESS:PORT",
+        help="tell of metrics and health there (needs prometheus-client)",
+    )
+    parser.add_argument("--no-wait", action="store_true", help="fail where another relay has a PF")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    configured = config.from_arguments(args)
+    said = load(args.config) if args.config else {}
+    configured = config.from_arguments(args, file=said)
+    if args.check_config:
+        print(f"{', '.join(configured.interfaces)}: the configuration is good")
+        return YES
+    metrics = args.metrics or said.get("metrics")
     with open_session(args, events=True) as session:
-        serve(configured, session=session)
+        serve(
+            configured,
+            session=session,
+            metrics=metrics,
+            wait=not args.no_wait,
+        )
     return YES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pfstatus.relay.policy import Policy
 
@@ -48,7 +48,7 @@ class Config:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``from_arguments()`` reads."""
+    """What ``from_arguments()`` reads. None is what was not given."""
     parser.add_argument(
         "interfaces",
         nargs="*",
@@ -64,48 +64,76 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restore",
         choices=["all", "owned"],
-        default=_DEFAULT.restore,
-        help="give back all disabled VFs, or those that the relay disabled",
+        help=f"give back all disabled VFs, or those that the relay disabled ({_DEFAULT.restore})",
     )
     parser.add_argument(
         "--on-exit",
         choices=["keep", "restore"],
-        default=_DEFAULT.on_exit,
-        help="at the end leave VFs disabled, or give them back",
+        help=f"at the end leave VFs disabled, or give them back ({_DEFAULT.on_exit})",
     )
     parser.add_argument(
         "--up-delay",
         type=float,
-        default=_DEFAULT.up_delay,
         metavar="SECONDS",
-        help="how long LACP must be up before VFs are given back",
+        help=f"how long LACP must be up before VFs are given back ({_DEFAULT.up_delay:g})",
+    )
+    parser.add_argument(
+        "--group",
+        action="append",
+        metavar="PF,PF",
+        help="PFs that stand for each other: the last of them to fail keeps its VFs; several times",
     )
     parser.add_argument(
         "--state-file",
         type=Path,
-        default=_DEFAULT.state_file,
-        help="where disabled VFs are noted (%(default)s)",
+        metavar="FILE",
+        help=f"where disabled VFs are noted ({_DEFAULT.state_file})",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
-    parser.add_argument("--debug", action="store_true", help="say more")
+    for flag, words in (("--dry-run", "say what would be done"), ("--debug", "say more")):
+        parser.add_argument(flag, action="store_true", default=None, help=words)
 
 
-def from_arguments(args: argparse.Namespace, environ: Mapping[str, str] = os.environ) -> Config:
-    """The configuration; what the arguments do not say is taken from the environment.
+def from_arguments(
+    args: argparse.Namespace,
+    environ: Mapping[str, str] = os.environ,
+    file: Mapping[str, Any] | None = None,
+) -> Config:
+    """The configuration: arguments before the environment, and that before a file.
+
+    Args:
+        args: as ``add_arguments()`` has them.
+        environ: the environment.
+        file: what a file said, by the names of the arguments.
 
     Raises:
         ValueError: something is wrong; it says what.
     """
-    listed = environ.get(INTERFACES, "").split(",")
-    names = args.interfaces or [name.strip() for name in listed if name.strip()]
+    said: dict[str, Any] = dict(file or {})
+    names = _names(environ.get(INTERFACES, ""))
+    interval = _seconds("--interval", args.interval)
+    interval = interval or _seconds(POLLING_INTERVAL, environ.get(POLLING_INTERVAL))
+    interval = interval or _seconds("polling_interval", said.get("interval"))
+    said |= {"interfaces": names} if names else {}
+    said |= {key: value for key, value in vars(args).items() if value not in (None, [])}
+    groups = [_names(group) for group in said.get("group", [])]
+    interfaces = [*said.get("interfaces", []), *(name for group in groups for name in group)]
     return Config(
-        tuple(dict.fromkeys(names)),
-        _seconds("--interval", args.interval)
-        or _seconds(POLLING_INTERVAL, environ.get(POLLING_INTERVAL))
-        or 1.0,
-        Policy(args.restore, args.up_delay, args.on_exit, args.dry_run, args.state_file),
-        "DEBUG" if args.debug else "INFO",
+        tuple(dict.fromkeys(interfaces)),
+        interval or 1.0,
+        Policy(
+            restore=said.get("restore", _DEFAULT.restore),
+            up_delay=said.get("up_delay", _DEFAULT.up_delay),
+            on_exit=said.get("on_exit", _DEFAULT.on_exit),
+            dry_run=said.get("dry_run", False),
+            state_file=said.get("state_file", _DEFAULT.state_file),
+            groups=tuple(groups),
+        ),
+        "DEBUG" if said.get("debug") else "INFO",
     )
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name.strip()))
 
 
 def _seconds(name: str, given: str | None) -> float | None:

@@ -7,7 +7,7 @@ import math
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pfstatus._fork import close_in_child
 from pfstatus._wire import absent
@@ -17,7 +17,7 @@ from pfstatus.relay.narrator import Narrator
 from pfstatus.relay.numvfs import NumVfs, Signature
 from pfstatus.relay.ownership import Ownership
 from pfstatus.relay.pace import LOOK_GAP, Budget, Pacer, Urgency
-from pfstatus.relay.policy import Policy, plan
+from pfstatus.relay.policy import Member, Policy, last_path, plan
 from pfstatus.relay.report import Kind, Report, deliver, to_logging
 from pfstatus.relay.rival import Claims
 from pfstatus.relay.setter import Setter
@@ -32,8 +32,25 @@ if TYPE_CHECKING:
     from pfstatus.values import Change, LinkStatus, Vf, VfResult
 
 _DEFAULT = Policy()
+_TAKE_OVER = 0.05
+"""Seconds between looks at whether a relay that has a PF still lives."""
 _FLUSH = 0.25
 """Seconds into a long batch after which what was done so far is told."""
+
+
+class Snapshot(NamedTuple):
+    """What a relay knows of one PF."""
+
+    status: LinkStatus | None
+    """As it was asked or told of last; None before the first time."""
+    vfs: tuple[Vf, ...]
+    """Its VFs, as they were read last."""
+    usable: bool
+    """Whether pods can use it: LACP is up, and its VFs were given back."""
+    kept: bool
+    """Whether it is the last path of its group, with LACP down."""
+    waits: bool
+    """Whether another relay has it."""
 
 
 class _Pf:
@@ -43,6 +60,7 @@ class _Pf:
         self.name = name
         self.pace = pace
         self.status: LinkStatus | None = None
+        self.vfs: tuple[Vf, ...] = ()  # as read last
         self.pending: deque[Vf] = deque()  # settings of the batch under way
         self.sent: list[Sent] = []  # of it, and not yet thought about
         self.doubtful: Sent | None = None  # all ENODEV: the PF may be gone
@@ -51,6 +69,10 @@ class _Pf:
         self.num_vfs: NumVfs | None = None
         self.signature: Signature | None = None
         self.bond: tuple[int, int | None] | None = None  # whose ports were counted
+        self.waits = False  # another relay has it
+        self.served = False  # LACP is up, and all VFs that were disabled were given back
+        self.down_since = 0.0  # monotonic
+        self.kept = False  # LACP is down, and it is the last path of its group
 
     @property
     def ifindex(self) -> int | None:
@@ -62,6 +84,11 @@ class _Pf:
         if self.status is None or self.alias:
             return LacpStatus.UNKNOWN
         return self.status.lacp.status
+
+    @property
+    def acts(self) -> LacpStatus:
+        """LACP, as far as it is ours to act upon: not where another relay has the PF."""
+        return LacpStatus.UNKNOWN if self.waits else self.lacp
 
     def rank(self, now: float) -> tuple[int, float] | None:
         """What to do first, the smallest: what was lost, and of that what is quickly done."""
@@ -123,6 +150,7 @@ class Relay:
         self._pfs = {name: _Pf(name, Pacer(self._budget, interval)) for name in interfaces}
         self._strays: dict[int, str] = {}  # NICs with VFs that are noted, and why nobody has them
         self._check_due = -math.inf
+        self._pulse: Callable[[], object] | None = None
         self._started = False
         self._lost_events = 0
         self._monitor = Monitor(
@@ -154,10 +182,17 @@ class Relay:
         """Whether the kernel would let this process set VFs (CAP_NET_ADMIN). Changes nothing."""
         return self._session.may_set_vfs()
 
-    def run(self) -> None:
-        """Relay until stop(), then do what the policy says of the end."""
+    def run(self, pulse: Callable[[], object] | None = None) -> None:
+        """Relay until stop(), then do what the policy says of the end.
+
+        Args:
+            pulse: is called after each message to the kernel, and at least every second.
+        """
+        self._pulse = pulse
         while not self._monitor.stopped:
-            self.turn()
+            self.turn(1.0 if pulse else None)
+            if pulse:
+                pulse()
         self._end()
         self._flush()
 
@@ -171,7 +206,10 @@ class Relay:
             self._start()
         now = time.monotonic()
         wake = min(self._check_due, *(pf.pace.due() for pf in self._pfs.values()))
+        if any(pf.waits for pf in self._pfs.values()):
+            wake = min(wake, now + _TAKE_OVER)
         self._listen(max(0.0, min(wake - now, math.inf if timeout is None else timeout)))
+        self._take_over()
         self._work()
         if time.monotonic() >= self._check_due:
             self._check()
@@ -205,6 +243,13 @@ class Relay:
             results += sent.results
         return tuple(results)
 
+    def snapshot(self) -> dict[str, Snapshot]:
+        """What is known of each PF. May be called from any thread, at any time."""
+        return {
+            pf.name: Snapshot(pf.status, pf.vfs, pf.served, pf.kept, pf.waits)
+            for pf in [*self._pfs.values()]
+        }
+
     # Listening
 
     def _start(self) -> None:
@@ -233,10 +278,15 @@ class Relay:
         old, pf.status = pf.status, change.new
         moved = old is None or old.ifindex != change.new.ifindex
         if moved:
+            pf.vfs = ()
             self._new_nic(pf, old)
+            if self._policy.stand_by and pf.ifindex is not None:
+                pf.waits = self._claims.claim(pf.ifindex) is not None
+                if pf.waits:
+                    self._ownership.leave(pf.ifindex)
         if old is None or moved or old.lacp.status is not change.new.lacp.status:
             self._turn_over(pf)
-        elif change.cause is not Cause.ASKED and pf.lacp is not LacpStatus.UNKNOWN:
+        elif change.cause is not Cause.ASKED and pf.acts is not LacpStatus.UNKNOWN:
             pf.pace.touched(time.monotonic())
         self._narrator.status(change.new, self._ownership.disabled(pf.ifindex))
 
@@ -246,8 +296,38 @@ class Relay:
         pf.pending.clear()
         pf.doubtful = None
         pf.unsupported = False
-        pf.pace.lacp_changed(time.monotonic(), pf.lacp, up_delay=self._policy.up_delay)
+        pf.served = pf.kept and pf.acts is LacpStatus.UP  # then nothing was taken from it
+        pf.down_since = time.monotonic()
+        pf.pace.lacp_changed(pf.down_since, pf.acts, up_delay=self._policy.up_delay)
         self._narrator.lacp_changed(pf.name)
+        self._regroup(pf)
+
+    def _regroup(self, pf: _Pf) -> None:
+        """A PF's group may have another last path, or need none."""
+        for names in self._policy.groups:
+            if pf.name in names:
+                group = [self._pfs[name] for name in names if name in self._pfs]
+                break
+        else:
+            return
+        members = {one.name: Member(one.acts, one.served, one.down_since) for one in group}
+        kept = last_path(members, next((one.name for one in group if one.kept), None))
+        for one in group:
+            if one.kept != (one.name == kept):
+                one.kept = one.name == kept
+                one.pending.clear()
+                if one.acts is LacpStatus.DOWN:
+                    one.pace.lacp_changed(time.monotonic(), one.acts)
+        self._narrator.kept(names, kept)
+
+    def _take_over(self) -> None:
+        """Serve the PFs of relays that have ended."""
+        for pf in self._pfs.values():
+            if pf.waits and pf.ifindex is not None and self._claims.claim(pf.ifindex) is None:
+                pf.waits = False
+                self._ownership.reload(pf.ifindex)
+                self._narrator.took_over(pf.name)
+                self._turn_over(pf)
 
     def _new_nic(self, pf: _Pf, old: LinkStatus | None) -> None:
         """The name is another NIC's: what we know of the old one does not hold for it."""
@@ -277,6 +357,7 @@ class Relay:
         self._settle(pf)  # the last batch has a say in what is tried again
         if pf.unsupported:
             pf.pace.look_no_more()
+            self._serve(pf)
             return
         began = time.monotonic()
         try:
@@ -288,6 +369,7 @@ class Relay:
             pf.pace.look_failed(time.monotonic())
             self._narrator.trouble(pf.name, exc)
             return
+        pf.vfs = vfs
         lacp, now = pf.lacp, time.monotonic()
         owners = self._ownership.seen(pf.status.ifindex, vfs)
         unread = count > len(vfs)
@@ -301,7 +383,8 @@ class Relay:
         self._narrator.vfs(pf.name, count, vfs, lacp)
         if seen.status is not lacp:
             return  # it changed under our hands: the monitor is about to say so
-        todo = plan(lacp, vfs, restore=self._policy.restore, owned=owners.ours)
+        acting = LacpStatus.UP if pf.kept else lacp
+        todo = plan(acting, vfs, restore=self._policy.restore, owned=owners.ours)
         allowed, ignored = pf.pace.allowed(now, todo.settings)
         pf.pending.extend(allowed)
         self._narrator.unprotected(pf.name, todo.unprotected)
@@ -309,6 +392,14 @@ class Relay:
         if up:
             self._narrator.others(pf.name, owners.others)
             self._narrator.returned(pf.name, owners.returned)
+            if not todo.settings and not unread:
+                self._serve(pf)
+
+    def _serve(self, pf: _Pf) -> None:
+        """Pods can use the PF, if LACP is up on it."""
+        if not pf.served and pf.acts is LacpStatus.UP:
+            pf.served = True
+            self._regroup(pf)
 
     def _check(self) -> None:
         """What no event tells of and costs nobody anything, every interval."""
@@ -324,7 +415,7 @@ class Relay:
                 pf.signature = pf.num_vfs.signature()
             elif pf.signature != (signature := pf.num_vfs.signature()):
                 pf.signature = signature
-                if pf.lacp is not LacpStatus.UNKNOWN:
+                if pf.acts is not LacpStatus.UNKNOWN:
                     pf.pace.touched(now)
         self._count_ports()
         if self._strays:
@@ -387,6 +478,8 @@ class Relay:
                 pf.pending.clear()
             else:
                 pause = self._set_some(pf)
+            if self._pulse:
+                self._pulse()
             if pause or time.monotonic() - listened > LOOK_GAP:
                 self._pause(pause)
                 listened = time.monotonic()

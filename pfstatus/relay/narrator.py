@@ -60,6 +60,7 @@ class Narrator:
         self._pfs: dict[str, _Pf] = {}
         self._reports: list[Report] = []
         self._record_failed = False
+        self._kept: list[list[str]] = []  # groups of which a last path is kept
 
     def take(self) -> list[Report]:
         """What there is to tell, and that was not taken before."""
@@ -168,6 +169,23 @@ class Narrator:
         """Another relay has the PF; or none has."""
         if self._turned(name, "rival", pid) and pid:
             self.say(Kind.RIVAL, interface=name, pid=pid)
+
+    def took_over(self, name: str) -> None:
+        """The relay that had the PF has ended."""
+        self._turned(name, "rival", None)
+        self.say(Kind.TOOK_OVER, interface=name)
+
+    def kept(self, group: Iterable[str], name: str | None) -> None:
+        """The PF of a group that keeps its VFs, LACP or not; or none does."""
+        names = list(group)
+        if self._turned("", f"kept {names}", name):
+            if name:
+                self.say(Kind.PATH_KEPT, interface=name, group=names)
+            elif names in self._kept:
+                self.say(Kind.PATH_FREED, group=names)
+            self._kept = [others for others in self._kept if others != names]
+            if name:
+                self._kept.append(names)
 
     def trouble(self, name: str, exc: OSError) -> None:
         """The PF could not be asked, or its VFs not be read."""

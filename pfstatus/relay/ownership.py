@@ -160,10 +160,21 @@ class Ownership:
         nic.sure |= ours
         return Seen(frozenset(ours), frozenset(returned), frozenset(disabled - ours))
 
-    def forget(self, ifindex: int) -> None:
-        """The NIC is gone, and its VFs with it, or all its VFs were made anew."""
-        if self._nics.pop(ifindex, None):
-            self._change(ifindex)
+    def leave(self, ifindex: int) -> None:
+        """What was noted of a NIC is another relay's, in the file as well."""
+        self._nics.pop(ifindex, None)
+
+    def reload(self, ifindex: int) -> None:
+        """Take over what a relay that has ended noted of a NIC."""
+        if self._path is None:
+            return
+        try:
+            nic = self._read(self._path).get(ifindex)
+        except OSError as exc:
+            self.error = exc
+            return
+        if nic:
+            self._nics[ifindex] = nic
 
     def _change(self, ifindex: int) -> None:
         self._touched.add(ifindex)

@@ -124,13 +124,13 @@ class Pacer:
         "_again",
         "_budget",
         "_holds",
-        "_interval",
         "_look_after",
         "_look_due",
         "_looked",
         "_looks_failed",
         "_probe",
         "_unconfirmed",
+        "interval",
         "look_cost",
         "urgency",
         "vf_cost",
@@ -138,8 +138,9 @@ class Pacer:
 
     def __init__(self, budget: Budget, interval: float) -> None:
         self._budget = budget
-        self._interval = min(interval, OUTAGE_LOOK)
-        self._again = self._interval
+        self.interval = interval
+        """As given."""
+        self._again = min(interval, OUTAGE_LOOK)
         self._look_due = math.inf
         self._look_after = 0.0  # not before
         self._looked = -math.inf  # when a look last ended
@@ -170,7 +171,7 @@ class Pacer:
         """What was held back and what was due belong to the past."""
         self._holds.clear()
         self._unconfirmed.clear()
-        self._again = self._interval
+        self._again = min(self.interval, OUTAGE_LOOK)
         self._look_due = math.inf
         self._look_after = now
         if lacp is LacpStatus.DOWN:

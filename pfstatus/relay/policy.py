@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pfstatus.values import LacpStatus, Vf, VfLinkState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
 Restore = Literal["all", "owned"]
 
@@ -58,6 +58,36 @@ def plan(
     return Plan((), ())
 
 
+class Member(NamedTuple):
+    """One PF of a group."""
+
+    lacp: LacpStatus
+    """LACP on it."""
+    usable: bool
+    """Whether pods can use it: LACP is up, and its VFs were given back."""
+    since: float
+    """When LACP went down, seconds on any clock."""
+
+
+def last_path(group: Mapping[str, Member], kept: str | None) -> str | None:
+    """Which PF of a group stays in ``auto`` although LACP is down on it, so that one is left.
+
+    None as long as pods can use another. Else the last one to fail, which stays it until another
+    can be used: a control plane that restarts on both switches must not cut pods off whose data
+    still flows.
+
+    Args:
+        group: its PFs, by name.
+        kept: which one it was so far.
+    """
+    if any(pf.usable for pf in group.values()):
+        return None
+    down = {name: pf for name, pf in group.items() if pf.lacp is LacpStatus.DOWN}
+    if kept in down:
+        return kept
+    return max(down, key=lambda name: down[name].since, default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What a relay does beyond disabling VFs when LACP is lost.
@@ -77,6 +107,11 @@ class Policy:
     """Say what would be done, write nothing."""
     state_file: Path = Path("/run/pfstatus/disabled-vfs.json")
     """Where "owned" and on_exit="restore" note the disabled VFs; not written otherwise."""
+    groups: tuple[tuple[str, ...], ...] = ()
+    """PFs that stand for each other: where LACP is down on all that are left of a group, the last
+    one to fail keeps its VFs, see ``last_path()``."""
+    stand_by: bool = False
+    """Leave a PF to another relay that has it already, and take over when that ends."""
 
     def __post_init__(self) -> None:
         if self.restore not in ("all", "owned"):
@@ -87,6 +122,11 @@ class Policy:
             raise ValueError(msg)
         if not 0 <= self.up_delay < math.inf:
             msg = f"up_delay must be 0 or more seconds, not {self.up_delay!r}"
+            raise ValueError(msg)
+
+        members = [name for group in self.groups for name in group]
+        if len(set(members)) != len(members) or any(len(group) < 2 for group in self.groups):
+            msg = f"groups are of two PFs or more, and a PF is in one of them, not {self.groups!r}"
             raise ValueError(msg)
 
     def keeps_record(self) -> bool:

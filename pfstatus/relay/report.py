@@ -74,6 +74,12 @@ class Kind(Enum):
     """Two configured names are one PF; it is served once."""
     RIVAL = "another relay watches this pf", "WARN", {**_PF, "pid": int}
     """Two relays set the same VFs, each without knowing of the other."""
+    TOOK_OVER = "pf was taken over from another relay", "INFO", _PF
+    """That one has ended."""
+    PATH_KEPT = "last path of a group is kept", "WARN", {**_PF, "group": list}
+    """LACP is down on all of the group, and this one keeps its VFs in ``auto``."""
+    PATH_FREED = "group has a path again", "INFO", {"group": list}
+    """Another PF of it can be used: none is kept any more."""
     NO_VFS = "pf has no VFs", "INFO", _PF
     """None exist."""
     VFS_DETECTED = "VFs detected on interface", "INFO", {**_PF, "count": int}

@@ -1,0 +1,121 @@
+"""The agent's configuration file, weaker than the environment, which is weaker than arguments."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class FileError(ValueError):
+    """What is wrong in a file, and where."""
+
+    def __init__(self, path: Path, line: int | None, message: str) -> None:
+        place = f"{path}:{line}" if line else str(path)
+        super().__init__(f"{place}: {message}")
+
+
+def _names(value: object) -> list[str]:
+    if isinstance(value, list) and value and all(isinstance(name, str) and name for name in value):
+        return value
+    msg = 'a list of interface names is needed, like ["ens5f0", "ens5f1"]'
+    raise ValueError(msg)
+
+
+def _groups(value: object) -> list[str]:
+    if isinstance(value, list) and all(isinstance(group, list) for group in value):
+        return [",".join(_names(group)) for group in value]
+    msg = 'a list of lists of interface names is needed, like [["ens5f0", "ens5f1"]]'
+    raise ValueError(msg)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    msg = "a number is needed"
+    raise ValueError(msg)
+
+
+def _milliseconds(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 100:
+        return str(value)
+    msg = "a whole number of milliseconds is needed, at least 100"
+    raise ValueError(msg)
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    msg = "true or false is needed"
+    raise ValueError(msg)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str) and value:
+        return value
+    msg = 'a text is needed, in quotes: "..."'
+    raise ValueError(msg)
+
+
+def _one_of(*words: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value in words:
+            return str(value)
+        msg = f"one of {', '.join(map(repr, words))} is needed"
+        raise ValueError(msg)
+
+    return read
+
+
+KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
+    "interfaces": ("interfaces", _names),
+    "polling_interval": ("interval", _milliseconds),
+    "restore": ("restore", _one_of("all", "owned")),
+    "on_exit": ("on_exit", _one_of("keep", "restore")),
+    "up_delay": ("up_delay", _number),
+    "state_file": ("state_file", lambda value: Path(_text(value))),
+    "groups": ("group", _groups),
+    "metrics": ("metrics", _text),
+    "dry_run": ("dry_run", _switch),
+    "debug": ("debug", _switch),
+}
+"""What the file may say: the argument that says the same, and what reads the value."""
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What a file says, by the names of the arguments.
+
+    Raises:
+        FileError: it says something that it cannot, in a line.
+        OSError: it could not be read.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        said = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        found = re.search(r"\(at line (\d+), column (\d+)\)", str(exc))
+        line = int(found[1]) if found else text.count("\n") + 1
+        raise FileError(path, line, f"this is no TOML: {exc}") from None
+    values = {}
+    for key, value in said.items():
+        if key not in KEYS:
+            msg = f"there is no key {key!r}; there are {', '.join(KEYS)}"
+            raise FileError(path, _line(text, key), msg)
+        name, read = KEYS[key]
+        try:
+            values[name] = read(value)
+        except ValueError as exc:
+            msg = f"{key} cannot be {value!r}: {exc}"
+            raise FileError(path, _line(text, key), msg) from None
+    return values
+
+
+def _line(text: str, key: str) -> int | None:
+    """Where a key stands."""
+    start = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}[\"']?\s*[\].=]")
+    lines = text.splitlines()
+    return next((number for number, line in enumerate(lines, 1) if start.match(line)), None)

@@ -1,0 +1,92 @@
+"""Metrics and health over HTTP: ``/metrics``, ``/healthz``, ``/readyz``."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+_PATIENCE = 10.0
+"""Seconds that a client may take for its request."""
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Read "ADDRESS:PORT"; without an address it is the loopback's.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        msg = f"an address is ADDRESS:PORT, like 127.0.0.1:9143, not {text!r}"
+        raise ValueError(msg)
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+@contextmanager
+def serve_http(
+    address: str,
+    metrics: Callable[[], bytes],
+    lives: Callable[[], bool],
+    ready: Callable[[], bool],
+) -> Iterator[int]:
+    """Answer in threads of their own, until the end of the context.
+
+    Args:
+        address: "ADDRESS:PORT". There is no password: what is not the loopback is for a network
+            whose users may read metrics.
+        metrics: the text of /metrics.
+        lives: whether /healthz is 200; else 503.
+        ready: the same for /readyz.
+
+    Yields:
+        The port.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _PATIENCE
+
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(200, metrics(), _TEXT)
+            elif self.path in ("/healthz", "/readyz"):
+                good = lives() and (self.path == "/healthz" or ready())
+                self._answer(200 if good else 503, b"ok\n" if good else b"no\n", "text/plain")
+            else:
+                self._answer(404, b"/metrics, /healthz, /readyz\n", "text/plain")
+
+        def _answer(self, code: int, body: bytes, kind: str) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_args: object) -> None:
+            """Standard error is for what is wrong."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_args: object) -> None:
+            """A client that goes is no error."""
+
+    host, port = address_of(address)
+    Server.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with Server((host, port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
+        thread.start()
+        try:
+            yield int(server.server_address[1])
+        finally:
+            server.shutdown()
+            thread.join()

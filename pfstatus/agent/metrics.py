@@ -1,0 +1,138 @@
+"""How a relay does, for Prometheus: counted from what it reports, and from what it knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import Counter as Total
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+
+import pfstatus
+from pfstatus.relay.report import Kind
+from pfstatus.values import LacpRate, LacpStatus, VfLinkState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from prometheus_client.core import Metric
+
+    from pfstatus.relay.loop import Relay
+    from pfstatus.relay.report import Report
+
+_TURNS = {Kind.LACP_UP: "up", Kind.LACP_DOWN: "down", Kind.LACP_UNKNOWN: "unknown"}
+_REACTION = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Takes reports, and gives metrics as text. Each may be called from another thread.
+
+    Args:
+        relay: whose they are.
+        groups: PFs that stand for each other.
+    """
+
+    def __init__(self, relay: Relay, groups: Iterable[Sequence[str]] = ()) -> None:
+        self._relay = relay
+        self._groups = [tuple(group) for group in groups]
+        self._since: dict[str, float] = {}  # when LACP turned, by PF
+        self._turned_ns: dict[str, int] = {}
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._transitions = Total(
+            "pfstatus_lacp_transitions", "Changes of LACP.", ["pf", "to"], registry=self._registry
+        )
+        self._sets = Total(
+            "pfstatus_vf_sets",
+            "VF link states that were set, or failed to be.",
+            ["pf", "state", "result"],
+            registry=self._registry,
+        )
+        self._resyncs = Total(
+            "pfstatus_resyncs", "How often events were lost.", registry=self._registry
+        )
+        self._dropped = Total(
+            "pfstatus_reports_dropped", "Lines that nobody read.", registry=self._registry
+        )
+        self._reaction = Histogram(
+            "pfstatus_reaction_seconds",
+            "From a change of LACP, as it was seen, to a VF's setting.",
+            buckets=_REACTION,
+            registry=self._registry,
+        )
+        self._registry.register(self)
+
+    def __call__(self, reports: Iterable[Report]) -> None:
+        """Count what was reported."""
+        for report in reports:
+            kind, fields = report.kind, report.fields
+            if kind in _TURNS or kind is Kind.NOT_READY:
+                pf = fields["interface"]
+                self._since[pf] = report.time_ns / 1e9
+                self._turned_ns[pf] = report.time_ns
+                self._transitions.labels(pf, _TURNS.get(kind, "unknown")).inc()
+            elif kind is Kind.VF_SET:
+                pf = fields["interface"]
+                self._sets.labels(pf, str(fields["state"]), "ok").inc()
+                if pf in self._turned_ns:
+                    self._reaction.observe((report.time_ns - self._turned_ns[pf]) / 1e9)
+            elif kind in (Kind.VF_FAILED, Kind.VF_FAILED_AGAIN):
+                status = self._relay.snapshot()[fields["interface"]].status
+                down = status is not None and status.lacp.status is LacpStatus.DOWN
+                state = VfLinkState.DISABLE if down else VfLinkState.AUTO
+                self._sets.labels(fields["interface"], str(state), "error").inc()
+            elif kind is Kind.EVENTS_LOST:
+                self._resyncs.inc()
+            elif kind is Kind.DROPPED:
+                self._dropped.inc(fields["count"])
+
+    def text(self) -> bytes:
+        """All of them, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def ready(self) -> bool:
+        """Whether each PF was looked at; whether LACP is up does not matter."""
+        return all(pf.status is not None for pf in self._relay.snapshot().values())
+
+    def collect(self) -> Iterator[Metric]:
+        """What the relay knows now."""
+        pfs = self._relay.snapshot()
+        up = GaugeMetricFamily("pfstatus_pf_lacp_up", "1 if LACP is up.", labels=["pf"])
+        reason = GaugeMetricFamily(
+            "pfstatus_pf_lacp_reason", "1 for the reason that holds.", labels=["pf", "reason"]
+        )
+        since = GaugeMetricFamily(
+            "pfstatus_pf_state_since_timestamp_seconds",
+            "When LACP changed last.",
+            labels=["pf"],
+        )
+        vfs = GaugeMetricFamily(
+            "pfstatus_vfs", "VFs, as they were read last.", labels=["pf", "state"]
+        )
+        warning = GaugeMetricFamily(
+            "pfstatus_warning", "1 for what will hurt in an outage.", labels=["pf", "topic"]
+        )
+        for name, pf in pfs.items():
+            if pf.status is None:
+                continue
+            up.add_metric([name], pf.status.lacp.status is LacpStatus.UP)
+            reason.add_metric([name, str(pf.status.lacp.reason)], 1)
+            if name in self._since:
+                since.add_metric([name], self._since[name])
+            states = Counter(state for _, state in pf.vfs)
+            for state in VfLinkState:
+                vfs.add_metric([name, str(state)], states[state])
+            bond = pf.status.bond
+            slow = bond is not None and bond.lacp_rate is LacpRate.SLOW
+            warning.add_metric([name, "slow-rate"], slow)
+            warning.add_metric([name, "enable-vf"], states[VfLinkState.ENABLE] > 0)
+            warning.add_metric([name, "last-path"], pf.kept)
+            warning.add_metric([name, "stands-by"], pf.waits)
+        paths = GaugeMetricFamily(
+            "pfstatus_group_paths_up", "PFs of a group that pods can use.", labels=["group"]
+        )
+        for group in self._groups:
+            usable = sum(pfs[name].usable for name in group if name in pfs)
+            paths.add_metric([",".join(group)], usable)
+        build = InfoMetricFamily("pfstatus_build", "What runs.", {"version": pfstatus.__version__})
+        yield from (up, reason, since, vfs, warning, paths, build)

@@ -1,0 +1,298 @@
+"""The agent: its file, its metrics, its life."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from itertools import pairwise
+
+import pytest
+
+from pfstatus import Policy, Relay, VfLinkState
+from pfstatus.agent.config import FileError, load
+from pfstatus.agent.http import address_of, serve_http
+from pfstatus.agent.metrics import Metrics
+from pfstatus.agent.program import Beat, notify
+from pfstatus.cli import main
+
+AUTO, ENABLE, DISABLE = VfLinkState
+LIMIT = 20.0
+
+
+# The file
+
+WHOLE = """
+interfaces = ["ens5f0", "ens5f1"]
+polling_interval = 500
+restore = "owned"
+on_exit = "restore"
+up_delay = 2.5
+state_file = "/run/x/state.json"
+groups = [["ens5f0", "ens5f1"]]
+metrics = "127.0.0.1:9143"
+dry_run = false
+debug = true
+"""
+
+
+def test_file_says_all_that_arguments_say(tmp_path):
+    file = tmp_path / "relay.toml"
+    file.write_text(WHOLE)
+    assert {name: str(value) for name, value in load(file).items()} == {
+        "interfaces": "['ens5f0', 'ens5f1']",
+        "interval": "500",
+        "restore": "owned",
+        "on_exit": "restore",
+        "up_delay": "2.5",
+        "state_file": "/run/x/state.json",
+        "group": "['ens5f0,ens5f1']",
+        "metrics": "127.0.0.1:9143",
+        "dry_run": "False",
+        "debug": "True",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("interfaces = [\n", 2, "no TOML"),
+        ("a = 1\nb = = 2\n", 2, "no TOML"),
+        ('interfaces = ["a"]\ninterface = ["b"]\n', 2, "no key 'interface'"),
+        ('interfaces = ["a"]\n\n[metrics]\nx = 1\n', 3, "in quotes"),
+        ('interfaces = "a"\n', 1, 'like \\["ens5f0"'),
+        ("interfaces = []\n", 1, "list of interface names"),
+        ("polling_interval = 99\n", 1, "at least 100"),
+        ("polling_interval = 1.5\n", 1, "whole number"),
+        ('# first\nrestore = "some"\n', 2, "'all', 'owned'"),
+        ("up_delay = true\n", 1, "a number"),
+        ('dry_run = "yes"\n', 1, "true or false"),
+        ('groups = ["a"]\n', 1, "list of lists"),
+        ("state_file = 1\n", 1, "a text"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_with_its_line(tmp_path, text, line, word):
+    file = tmp_path / "relay.toml"
+    file.write_text(text)
+    with pytest.raises(FileError, match=f"relay.toml:{line}: .*{word}"):
+        load(file)
+
+
+def test_file_is_weaker_than_environment_and_arguments(tmp_path, monkeypatch, capsys):
+    file = tmp_path / "relay.toml"
+    file.write_text('interfaces = ["from-file"]\n')
+    check = ["relay", "--check-config", "--config", str(file)]
+    assert main(check) == 0
+    assert capsys.readouterr().out == "from-file: the configuration is good\n"
+    monkeypatch.setenv("PF_STATUS_RELAY_INTERFACES", "from-env")
+    assert main(check) == 0
+    assert capsys.readouterr().out == "from-env: the configuration is good\n"
+    assert main([*check, "from-args"]) == 0
+    assert capsys.readouterr().out == "from-args: the configuration is good\n"
+
+
+@pytest.mark.parametrize(("text", "code"), [("up_delay = -1\n", 2), ("nonsense", 2), (None, 3)])
+def test_check_config_says_what_is_wrong(tmp_path, capsys, text, code):
+    file = tmp_path / "relay.toml"
+    if text:
+        file.write_text('interfaces = ["a"]\n' + text)
+    assert main(["relay", "--check-config", "--config", str(file)]) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("pfstatus: ")
+
+
+# Running
+
+CHILD = """
+import sys
+from pfstatus.cli import base, main
+from pfstatus.testing import FakeKernel
+
+with FakeKernel() as kernel:
+    for name in ("ens5f0", "ens5f1"):
+        kernel.add_bond(f"bond-{name}", kernel.add_pf(name, vfs=2))
+    base.Session = lambda *, netns, events, tap: kernel.session(events=events, tap=tap)
+    sys.exit(main(["relay", *sys.argv[1:]]))
+"""
+
+
+class Agent:
+    """A running one."""
+
+    def __init__(self, *args, **environ) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *args],
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=os.environ | environ,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.process.kill()
+        self.process.communicate(timeout=LIMIT)
+
+    def wait_for(self, message):
+        """The next line that says it."""
+        while True:
+            assert select.select([self.process.stdout], [], [], LIMIT)[0], f"no {message!r}"
+            line = json.loads(self.process.stdout.readline())
+            if line["msg"] == message:
+                return line
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(LIMIT)
+
+
+def test_systemd_is_told_of_its_life(tmp_path):
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(LIMIT)
+        with Agent("ens5f0", NOTIFY_SOCKET=str(path)) as agent:
+            assert systemd.recv(1000).startswith(b"READY=1\nSTATUS=relaying ens5f0")
+            assert systemd.recv(1000) == b"WATCHDOG=1"
+            assert systemd.recv(1000) == b"WATCHDOG=1"
+            assert agent.end() == 0
+            last = b""
+            while last != b"STOPPING=1":
+                last = systemd.recv(1000)
+
+
+def test_systemd_that_is_gone_ends_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nowhere"))
+    notify("READY=1")
+
+
+def test_beat_that_stops_is_noticed(monkeypatch):
+    beat = Beat()
+    assert beat.lives()
+    monkeypatch.setattr(Beat, "ALLOWED", -1.0)
+    assert not beat.lives()
+
+
+def test_beat_goes_on_in_a_batch_that_takes_long(kernel, clock):
+    pf = kernel.add_pf("ens5f0", vfs=64)
+    kernel.add_bond("bond0", pf)
+    pf.delay = 1.0
+    beats = []
+    with Relay("ens5f0", session=kernel.session(), report=lambda _reports: None) as relay:
+
+        def pulse():
+            beats.append(clock.now)
+            if {*pf.vfs.values()} == {DISABLE}:
+                relay.stop()
+
+        relay.turn(0)
+        pf.lacp_expire()
+        relay.run(pulse=pulse)
+    assert max(later - earlier for earlier, later in pairwise(beats)) < 6.0
+
+
+# Metrics and health
+
+
+@pytest.fixture
+def relay(kernel):
+    pfs = [kernel.add_pf(name, vfs=2) for name in ("ens5f0", "ens5f1")]
+    for pf in pfs:
+        kernel.add_bond(f"bond-{pf.name}", pf)
+    reports = []
+    policy = Policy(groups=(("ens5f0", "ens5f1"),))
+    with Relay(
+        "ens5f0", "ens5f1", session=kernel.session(), report=reports.extend, policy=policy
+    ) as relay:
+        relay.reports = reports
+        relay.pfs = pfs
+        yield relay
+
+
+def lines(metrics):
+    return {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in metrics.text().decode().splitlines()
+        if not line.startswith("#")
+    }
+
+
+def test_metrics_tell_of_an_outage(relay):
+    metrics = Metrics(relay, [("ens5f0", "ens5f1")])
+    assert not metrics.ready()
+    relay.turn(0)
+    relay.turn(0.1)
+    assert metrics.ready()
+    relay.pfs[0].vfs[1] = ENABLE
+    relay.pfs[0].lacp_expire()
+    for _ in range(5):
+        relay.turn(0.05)
+    metrics(relay.reports)
+    told = lines(metrics)
+    assert told['pfstatus_pf_lacp_up{pf="ens5f0"}'] == 0
+    assert told['pfstatus_pf_lacp_up{pf="ens5f1"}'] == 1
+    assert told['pfstatus_pf_lacp_reason{pf="ens5f0",reason="expired"}'] == 1
+    assert told['pfstatus_lacp_transitions_total{pf="ens5f0",to="down"}'] == 1
+    assert told['pfstatus_vf_sets_total{pf="ens5f0",result="ok",state="disable"}'] == 1
+    assert told['pfstatus_vfs{pf="ens5f0",state="disable"}'] == 1
+    assert told['pfstatus_vfs{pf="ens5f0",state="enable"}'] == 1
+    assert told['pfstatus_warning{pf="ens5f0",topic="enable-vf"}'] == 1
+    assert told['pfstatus_group_paths_up{group="ens5f0,ens5f1"}'] == 1
+    assert told["pfstatus_reaction_seconds_count"] == 1
+    assert told['pfstatus_pf_state_since_timestamp_seconds{pf="ens5f0"}'] > 1e9
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=LIMIT) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return exc.code, exc.read()
+
+
+def test_health_is_what_the_loop_and_the_pfs_are():
+    lives, ready = threading.Event(), threading.Event()
+    with serve_http("127.0.0.1:0", lambda: b"metrics\n", lives.is_set, ready.is_set) as port:
+        assert get(port, "/metrics") == (200, b"metrics\n")
+        assert [get(port, path)[0] for path in ("/healthz", "/readyz", "/")] == [503, 503, 404]
+        lives.set()
+        assert [get(port, path)[0] for path in ("/healthz", "/readyz")] == [200, 503]
+        ready.set()
+        assert get(port, "/readyz")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [(":9143", ("127.0.0.1", 9143)), ("[::1]:1", ("::1", 1)), ("0.0.0.0:80", ("0.0.0.0", 80))],
+)
+def test_address_is_the_loopback_s_unless_said(text, address):
+    assert address_of(text) == address
+
+
+@pytest.mark.parametrize("text", ["", "9143", "host", "host:port", "host:99999"])
+def test_address_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match="ADDRESS:PORT"):
+        address_of(text)
+
+
+def test_agent_answers_over_http():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with Agent("ens5f0", "--metrics", f"127.0.0.1:{port}") as agent:
+        agent.wait_for("lacp is up")
+        assert get(port, "/readyz") == (200, b"ok\n")
+        status, text = get(port, "/metrics")
+        assert status == 200
+        assert b'pfstatus_pf_lacp_up{pf="ens5f0"} 1.0' in text
+        assert agent.end() == 0
