@@ -12,7 +12,7 @@ cmake -S . -B "$build" -DPFSTATUS_COVERAGE=ON >/dev/null
 cmake --build "$build" -j"$(nproc)" >/dev/null
 find "$build" -name '*.gcda' -delete
 ctest --test-dir "$build" -R '^c\.' -E 'package|abi|frames|headers|growth|alloc' \
-    -j"$(nproc)" --timeout 300 --output-on-failure --no-tests=error >"$build/log" || { cat "$build/log"; exit 1; }
+    -j"$(nproc)" --timeout 600 --output-on-failure --no-tests=error >"$build/log" || { cat "$build/log"; exit 1; }
 
 objects=$(dirname "$(find "$build" -path '*pfstatus_objects*' -name 'decode.c.gcda')")
 (cd "$objects" && gcov -p ./*.gcda >/dev/null 2>&1)

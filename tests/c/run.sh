@@ -22,7 +22,7 @@ suite() {
     say "$name"
     cmake -S . -B "build/$name" -DPFSTATUS_WERROR=ON "$@" >/dev/null
     cmake --build "build/$name" "$jobs" >/dev/null
-    (cd "build/$name" && ctest "$jobs" -R "$only" --timeout 300 --output-on-failure --no-tests=error) \
+    (cd "build/$name" && ctest "$jobs" -R "$only" --timeout 600 --output-on-failure --no-tests=error) \
         >"build/$name/log" || { cat "build/$name/log"; exit 1; }
     grep -E 'Skipped|tests passed|Total' "build/$name/log"
 }

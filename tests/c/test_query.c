@@ -762,7 +762,7 @@ TEST(vf_set_believes_a_driver_that_accepts_and_does_nothing)
 /* Whatever fails and however often, the results are what the kernel holds. */
 TEST(vf_set_results_agree_with_the_kernel_for_random_failures)
 {
-	for (int round = 0; round < 300; round++) {
+	for (int round = 0; round < 100; round++) {
 		uint32_t n = 1 + (uint32_t)(test_random() % 200);
 		struct pfs *pfs;
 		int failed, counted = 0;
