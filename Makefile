@@ -18,7 +18,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -47,14 +47,14 @@ test-c: setup-test
 test-python: setup-test
 	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench -q
 
-lab: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
-	$(LAB) --timeout 1200 --results results/lab -- \
+lab: setup-switches build/lab/relay build/lab/status build/lab/pfstatus-cni
+	$(LAB) --switches --timeout 1200 --results results/lab -- \
 		$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
 # Every kernel series that the distribution's archive offers with headers, the lab's tests on each.
-lab-matrix: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
+lab-matrix: setup-switches build/lab/relay build/lab/status build/lab/pfstatus-cni
 	for kernel in $$($(LAB) --list); do \
-		$(LAB) --kernel $$kernel --timeout 1500 -- \
+		$(LAB) --switches --kernel $$kernel --timeout 1500 -- \
 			$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
 	done
 
@@ -90,7 +90,7 @@ bench: setup-bench build/bench/netlink build/bench/floor
 # The baseline is tests/bench/baseline.json; WRITE=--write notes there what was found.
 bench-check: setup-bench build/bench/netlink build/bench/floor
 	$(LAB) --exact --timeout 3600 --results results/bench-check -- sh -c '\
-		$(VENV)/python tests/bench/netlink.py && \
+		$(VENV)/python tests/bench/netlink.py --ours && \
 		$(VENV)/python tests/bench/reaction.py --relay pfstatus'
 	$(VENV)/python tests/bench/check.py results/bench-check $(WRITE)
 
@@ -110,8 +110,10 @@ setup-build:
 	@tests/setup.sh build
 setup-lab:
 	@tests/setup.sh build lab
+setup-switches:
+	@tests/setup.sh build lab switches
 setup-test:
-	@tests/setup.sh build lab test docs
+	@tests/setup.sh build lab switches test docs
 setup-docs:
 	@tests/setup.sh build docs
 setup-bench:

@@ -3,7 +3,7 @@
 # Brings a machine to where pfstatus builds and its tests run: system packages, and a virtual
 # environment in .venv with pfstatus itself. Says what it does; does nothing twice.
 #
-#   tests/setup.sh [build] [lab] [test] [docs] [bench]     what for: each adds packages to the one before
+#   tests/setup.sh [build] [lab] [switches] [test] [docs] [bench]     what for: each adds packages to the one before
 #
 # $PYTHON names the interpreter (python3).
 set -euo pipefail
@@ -27,9 +27,9 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
         echo python3-dev
     for what in "$@"; do
         case $what in
-        build | docs) ;;
+        build | docs | switches) ;;
         lab) echo libjansson-dev; "$PYTHON" tests/lab/vm.py --requirements ;;
-        test) echo g++ clang abigail-tools libcap2-bin util-linux ;;
+        test) echo g++ clang abigail-tools libcap2-bin util-linux tshark ;;
         bench) echo libnl-route-3-dev ;;
         *) die "unknown word: $what" ;;
         esac
@@ -74,10 +74,12 @@ case " $ID ${ID_LIKE:-} " in
         # The runtime of the fuzzer carries the compiler's version in its name.
         install_packages "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
     fi
-    if [[ " $* " == *" lab "* ]] && ! "$PYTHON" tests/lab/vm.py --prepare; then
+    prepare=("$PYTHON" tests/lab/vm.py --prepare)
+    [[ " $* " == *" switches "* ]] && prepare+=(--switches)
+    if [[ " $* " == *" lab "* ]] && ! "${prepare[@]}"; then
         say "that may be an old list of packages: updating it"
         update
-        "$PYTHON" tests/lab/vm.py --prepare
+        "${prepare[@]}"
     fi
     ;;
 *)

@@ -12,6 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from topology import Lab
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """LACP takes its time, and an emulated machine too."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(240))
+
+
 @pytest.fixture(scope="session")
 def whole_lab() -> Iterator[Lab]:
     if os.environ.get("PFSTATUS_LAB") != "1":

@@ -17,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,9 +38,11 @@ _LACP_BOND = "bond mode 802.3ad lacp_rate fast miimon 100 min_links 1"
 _ETH_P_SLOW = "0x8809"
 
 
-def run(*command: str, stdin: str = "") -> str:
+def run(*command: str, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
     """Runs a command and gives its output; what it said on stderr is in the exception."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, input=stdin, env=env, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}\n{stdin}")
     return done.stdout

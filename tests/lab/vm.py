@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import initramfs
+import switch_programs
 from kernel import Kernel, resolve, series
 from packages import CACHE, LabError
 
@@ -96,6 +97,8 @@ class Machine:
     results: Path | None = None
     exact: bool = False
     """One processor, emulated, whose clock counts its instructions: each takes a nanosecond."""
+    switches: Path | None = None
+    """Where other switches' programs are."""
 
     def initramfs(self, command: Sequence[str]) -> bytes:
         settings = {"RELEASE": self.kernel.release, "MODULES": str(self.kernel.modules)}
@@ -110,6 +113,8 @@ class Machine:
         if self.results:
             settings["RESULTS"] = "yes"
             environment["LAB_RESULTS"] = "/run/lab/results"
+        if self.switches:
+            environment["LAB_SWITCHES"] = str(self.switches)
         variables = [f"{name}={value}" for name, value in environment.items()]
         return initramfs.build(
             self.kernel,
@@ -291,6 +296,9 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the kernel series to be had")
     parser.add_argument("--prepare", action="store_true", help="have the kernel ready, no more")
     parser.add_argument("--kernel", metavar="VERSION", help="a version prefix, such as 6.12")
+    parser.add_argument(
+        "--switches", action="store_true", help="have Open vSwitch and teamd there too"
+    )
     parser.add_argument("--timeout", type=float, default=600, help="seconds")
     parser.add_argument("--cpus", type=int, default=2)
     parser.add_argument("--memory", type=int, default=2048, help="MiB")
@@ -314,6 +322,7 @@ def main() -> int:
         check_requirements()
         kernel = Kernel(resolve(options.kernel))
         kernel.prepare(say)
+        switches = switch_programs.prepare(say) if options.switches else None
         if options.prepare:
             return 0
         if options.results:
@@ -325,6 +334,7 @@ def main() -> int:
             options.memory,
             options.results and options.results.resolve(),
             options.exact,
+            switches,
         )
         say(f"booting {kernel.release} ({machine.accel}{', exact clock' if options.exact else ''})")
         try:

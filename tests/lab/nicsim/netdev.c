@@ -193,10 +193,16 @@ static netdev_tx_t nicsim_start_xmit(struct sk_buff *skb, struct net_device *net
 
 /* What the kernel asks of a netdev */
 
+/* All frames are taken; without this, SIOCADDMULTI, by which teamd asks for LACPDUs, is refused. */
+static void nicsim_set_rx_mode(struct net_device *netdev)
+{
+}
+
 #define NICSIM_NETDEV_OPS				\
 	.ndo_open = nicsim_updown,			\
 	.ndo_stop = nicsim_updown,			\
 	.ndo_start_xmit = nicsim_start_xmit,		\
+	.ndo_set_rx_mode = nicsim_set_rx_mode,		\
 	.ndo_set_mac_address = eth_mac_addr,		\
 	.ndo_validate_addr = eth_validate_addr
 
