@@ -213,6 +213,7 @@ def main() -> None:
         if args.cases in case.name:
             lab.reset()
             figures |= compare(lab, lab.ports[:1], case, args)
+            figures.save("reaction")
     lab.down()
     crowd = Crowd(64)
     for number, case in enumerate(case for case in CROWD if args.cases in case.name):

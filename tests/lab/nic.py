@@ -101,6 +101,11 @@ class Nic:
         (self._knobs / knob).write_text(f"{value}\n")
 
     @property
+    def there(self) -> bool:
+        """Whether the module, as it was loaded, has this port."""
+        return self._device.exists()
+
+    @property
     def num_vfs(self) -> int:
         """Number of VFs."""
         return int((self._device / "sriov_numvfs").read_text())

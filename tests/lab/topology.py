@@ -290,6 +290,7 @@ class Lab:
     def down(self) -> None:
         """Takes everything away, whoever made it."""
         if Path("/sys/module/nicsim").exists():
+            self._reset_nics()
             run("rmmod", "nicsim")
         _delete_netns("pod", "sw")
         _delete_links()
@@ -300,8 +301,7 @@ class Lab:
         Where nothing was touched but VFs and knobs, LACP is left alone; else both ends are made
         anew, since negotiating from nothing takes 3 s, but recovering from DEFAULTED up to 30 s.
         """
-        with ThreadPoolExecutor() as pool:  # the kernel sleeps for a second when VFs go
-            list(pool.map(lambda port: port.nic.reset(), self.ports))
+        self._reset_nics()
         _delete_netns("pod")
         if any(port.disturbed for port in self.ports) or self._seen() != self._links:
             self._unwire()
@@ -341,6 +341,12 @@ class Lab:
             port.wait_lacp(up=True)
             port.nic.reset_trace()
         self._links = self._seen()
+
+    def _reset_nics(self) -> None:
+        """All at once: the kernel sleeps for a second when VFs go."""
+        nics = [port.nic for port in self.ports if port.nic.there]
+        with ThreadPoolExecutor(len(self.ports)) as pool:
+            list(pool.map(Nic.reset, nics))
 
     def _unwire(self) -> None:
         for port in self.ports:
@@ -382,8 +388,7 @@ class Crowd(Lab):
 
     def reset(self) -> None:
         """Has no VFs and no faults."""
-        for port in self.ports:
-            port.nic.reset()
+        self._reset_nics()
 
     def _wire(self) -> None:
         bond, switch_bond = self.ports[0].bond, self.ports[0].switch_bond
