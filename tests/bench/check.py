@@ -50,8 +50,8 @@ def main() -> int:
     for what in sorted(found.keys() | known.keys()):
         now, before = found.get(what), known.get(what)
         if now is None or before is None:
-            print(f"  {what}: {'not measured' if now is None else 'not in the baseline'}")
-            worse += 1
+            print(f"  {what}: {'not measured' if now is None else 'not in the baseline yet'}")
+            worse += now is None
             continue
         if not before * LESS <= now <= before * MORE:
             print(f"  {what}: {before / 1e6:.3f} -> {now / 1e6:.3f} ms ({now / before - 1:+.1%})")
