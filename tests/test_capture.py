@@ -162,7 +162,7 @@ def changes(session, count) -> list[tuple[Cause, LacpReason]]:
     """What a monitor tells."""
     told = []
     with Monitor("ens5f0", session=session) as monitor:
-        while len(told) < count and (polled := monitor.poll(5)):
+        while len(told) < count and (polled := monitor.poll(30)):
             told += [(change.cause, change.new.lacp.reason) for change in polled]
     return told
 
@@ -175,7 +175,7 @@ def test_replayed_monitor_tells_what_the_recorded_one_told(kernel, recording):
     with Monitor("ens5f0", session=kernel.session(tap=tap)) as monitor:
         for change in (lambda: None, pf.lacp_expire, pf.lacp_default, pf.lacp_up):
             change()
-            told += [(change.cause, change.new.lacp.reason) for change in monitor.poll(5)]
+            told += [(change.cause, change.new.lacp.reason) for change in monitor.poll(30)]
     assert [reason.name for _, reason in told] == ["UP", "EXPIRED", "DEFAULTED", "UP"]
     assert changes(replay(path), 4) == told
 
