@@ -175,7 +175,7 @@ def _no_pf(status: LinkStatus, facts: Facts) -> Finding:
         pf = shlex.quote(facts.pf) if facts.pf else ""
         return Finding("kind", Level.PROBLEM, sentence, f"pfstatus explain {pf}".rstrip())
     if facts.kind:
-        sentence = f"{name} is no PF: what it is, is called {facts.kind}."
+        sentence = f"{name} is no PF, but of kind {facts.kind}."
         return Finding("kind", Level.PROBLEM, sentence, _shell(facts, "pfstatus explain"))
     if facts.total_vfs == 0:
         sentence = f"{name} can have no VFs: it has no SR-IOV, or the firmware keeps it off."
@@ -187,7 +187,7 @@ def _no_pf(status: LinkStatus, facts: Facts) -> Finding:
 def _link(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
     name = _name(status)
     down = status.operstate not in _USABLE or status.lacp.reason is LacpReason.LINK_DOWN
-    if down and facts.admin_up is False:
+    if down and False in (status.admin_up, facts.admin_up):
         command = _shell(facts, f"ip link set {name} up")
         yield Finding("link", Level.PROBLEM, f"{name} is set down.", command)
     elif down:

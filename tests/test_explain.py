@@ -84,6 +84,8 @@ def test_link_down_tells_cable_from_setting(look, pf):
     assert wrong(look()) == {"link": (Level.PROBLEM, "ethtool ens5f0")}
     facts = replace(GOOD_FACTS, admin_up=False)
     assert wrong(look(), facts) == {"link": (Level.PROBLEM, "ip link set ens5f0 up")}
+    pf.up = False
+    assert wrong(look()) == {"link": (Level.PROBLEM, "ip link set ens5f0 up")}
 
 
 def test_link_of_which_the_driver_tells_nothing_counts_as_up(look, pf):
@@ -120,9 +122,9 @@ def test_two_ports_of_a_nic_get_two_bonds(kernel):
         ({"kind": "bond", "bond_ports": ("ens5f0", "e 1")}, "is a bond", "ens5f0 'e 1'"),
         ({"kind": "vf", "pf": "ens5f0"}, "is a VF of ens5f0", "ens5f0"),
         ({"kind": "vf"}, "is a VF of a PF that is not to be seen", ""),
-        ({"kind": "bridge"}, "is called bridge", ""),
-        ({"kind": "loopback"}, "is called loopback", ""),
-        ({"kind": "representor"}, "is called representor", ""),
+        ({"kind": "bridge"}, "of kind bridge", ""),
+        ({"kind": "loopback"}, "of kind loopback", ""),
+        ({"kind": "representor"}, "of kind representor", ""),
     ],
     ids=["bond", "vf", "vf-in-a-pod", "bridge", "lo", "representor"],
 )
