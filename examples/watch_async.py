@@ -13,11 +13,11 @@ import pfstatus
 
 
 async def watch(names: list[str], interval: float) -> None:
-    async with pfstatus.AsyncMonitor(*names, interval=interval) as monitor:
+    with pfstatus.Monitor(*names, interval=interval) as monitor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, monitor.stop)
-        async for change in monitor:
+        async for change in pfstatus.AsyncMonitor(monitor):
             print(time.strftime("%H:%M:%S"), change, change.new.lacp.sentence, flush=True)
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What Python sees of pfstatus.h, and of timerfd_create(2), which Python has
- * only since 3.13. A declaration that drifts from the header fails to compile.
+ * What Python sees of pfstatus.h, of timerfd_create(2), which Python has only
+ * since 3.13, and of epoll(7), which gevent and eventlet take out of it. A declaration that drifts from the header fails to compile.
  */
 
 struct pfs;
@@ -176,3 +176,11 @@ struct itimerspec { struct timespec it_interval; struct timespec it_value; ...; 
 int timerfd_create(int clockid, int flags);
 int timerfd_settime(int fd, int flags, const struct itimerspec *new_value,
 		    struct itimerspec *old_value);
+
+struct epoll_event { uint32_t events; ...; };
+#define EPOLLIN ...
+#define EPOLL_CLOEXEC ...
+#define EPOLL_CTL_ADD ...
+#define EPOLL_CTL_DEL ...
+int epoll_create1(int flags);
+int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);

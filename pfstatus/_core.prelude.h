@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sys/epoll.h>
 #include <sys/timerfd.h>
 #include <time.h>
 

@@ -1,4 +1,4 @@
-"""The compiled C core, as cffi shows it: what _wire.py, _port.py and _timer.py use, and no other.
+"""The compiled C core, as cffi shows it: to _wire, _port, _timer, _readiness and no other.
 
 C data is Any: its members are those of the structs in _core.cdef.h, which mypy cannot read. A
 function of the C core takes and gives integers and such data; tests/package holds each against the
@@ -15,6 +15,10 @@ class _Lib:
     CLOCK_MONOTONIC: int
     TFD_CLOEXEC: int
     TFD_NONBLOCK: int
+    EPOLLIN: int
+    EPOLL_CLOEXEC: int
+    EPOLL_CTL_ADD: int
+    EPOLL_CTL_DEL: int
 
     PFS_LINK_OPERSTATE: int
     PFS_LINK_NUM_VF: int
@@ -114,6 +118,8 @@ class _Lib:
     def timerfd_settime(
         self, fd: int, flags: int, new_value: _CData, old_value: _CData, /
     ) -> int: ...
+    def epoll_create1(self, flags: int, /) -> int: ...
+    def epoll_ctl(self, epfd: int, op: int, fd: int, event: _CData, /) -> int: ...
 
 @type_check_only
 class _FFI:

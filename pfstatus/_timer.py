@@ -5,6 +5,8 @@ from __future__ import annotations
 from pfstatus._core import ffi, lib
 from pfstatus.errors import error
 
+_LONGEST = 86400.0
+
 
 class Timer:
     """A descriptor that becomes readable at a time."""
@@ -17,8 +19,10 @@ class Timer:
         if self.fd < 0:
             raise error(ffi.errno)
 
-    def set(self, seconds: float) -> None:
-        """Become readable in so many seconds; until then be not."""
-        nanoseconds = max(1, int(seconds * 1e9))
+    def set(self, seconds: float | None) -> None:
+        """Become readable in so many seconds, a day at most, and not before; None: never."""
+        nanoseconds = 0
+        if seconds is not None:  # and not 0, which is never to timerfd_settime(2)
+            nanoseconds = max(1, int(min(seconds, _LONGEST) * 1e9))
         self._spec.it_value.tv_sec, self._spec.it_value.tv_nsec = divmod(nanoseconds, 10**9)
         lib.timerfd_settime(self.fd, 0, self._spec, ffi.NULL)

@@ -15,14 +15,14 @@ import asyncio
 import warnings
 from typing import TYPE_CHECKING, Self
 
-from pfstatus.monitor import Monitor
+from pfstatus.monitor import Monitor, monitor_of
 from pfstatus.wait import check_timeout, reached
 
 if TYPE_CHECKING:
     import os
 
     from pfstatus.session import Session
-    from pfstatus.values import Change, LinkStatus
+    from pfstatus.values import Change, LinkStatus, Pf
 
 
 class AsyncMonitor:
@@ -38,36 +38,22 @@ class AsyncMonitor:
     one is. Used by one thread and one process, but for ``stop()``.
 
     Args:
-        names: the PFs, by name or alternative name.
-        interval: seconds between questions while LACP is up.
-        vfs: as for Monitor.
-        every_event: as for Monitor.
-        session: as for Monitor, which closes it.
-        netns: as for Session.
+        pfs: as for Monitor, whose other arguments are as they are without; or one Monitor, made as
+            you like it, which stays yours to close.
 
     Raises:
+        TypeError: as for Monitor.
         ValueError: as for Monitor.
         Error: a socket could not be opened.
     """
 
-    def __init__(
-        self,
-        *names: str,
-        interval: float = 1.0,
-        vfs: bool = False,
-        every_event: bool = False,
-        session: Session | None = None,
-        netns: str | os.PathLike[str] | int | None = None,
-    ) -> None:
-        self._monitor = Monitor(
-            *names,
-            interval=interval,
-            vfs=vfs,
-            every_event=every_event,
-            session=session,
-            netns=netns,
-        )
+    monitor: Monitor
+    """What listens: to add and remove PFs, and for its session."""
+
+    def __init__(self, *pfs: Pf | Monitor) -> None:
         self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
+        self.monitor, self._opened = monitor_of(pfs)
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,56 +62,48 @@ class AsyncMonitor:
         self.close()
 
     def __repr__(self) -> str:
-        return repr(self._monitor).replace("Monitor", "AsyncMonitor", 1)
-
-    @property
-    def session(self) -> Session:
-        """For other questions and settings in the same namespace."""
-        return self._monitor.session
-
-    @property
-    def lost_events(self) -> int:
-        """How often the kernel said that it had to drop events."""
-        return self._monitor.lost_events
+        return repr(self.monitor).replace("Monitor", "AsyncMonitor", 1)
 
     @property
     def closed(self) -> bool:
-        """Whether close() was called."""
-        return self._monitor.closed
+        """Whether close() was called, here or of the monitor."""
+        return self._closed or self.monitor.closed
 
     @property
     def stopped(self) -> bool:
         """Whether stop() was called."""
-        return self._monitor.stopped
+        return self.monitor.stopped
 
-    def status(self, name: str) -> LinkStatus | None:
+    def status(self, pf: Pf) -> LinkStatus | None:
         """The last snapshot of a PF; None before the first poll().
 
         Raises:
             KeyError: the monitor does not watch this name.
         """
-        return self._monitor.status(name)
+        return self.monitor.status(pf)
 
     def stop(self) -> None:
         """End a wait that is under way, and all later ones. From any thread or signal handler."""
-        self._monitor.stop()
+        self.monitor.stop()
 
     def close(self) -> None:
-        """Close the descriptors and the session; a task that waits is told nothing more.
+        """Tell nothing more, also a task that waits; close the monitor, unless it is the caller's.
 
         In the loop's thread. May be called again.
         """
         if self._waiter and not self.closed:
             # Before the descriptor is closed: its number may be another's a moment later.
-            self._waiter.get_loop().remove_reader(self._monitor.fileno())
+            self._waiter.get_loop().remove_reader(self.monitor.fileno())
             _wake(self._waiter)
-        self._monitor.close()
+        self._closed = True
+        if self._opened:
+            self.monitor.close()
 
     def __del__(self) -> None:
         # Half-made objects have no monitor.
-        if hasattr(self, "_monitor") and not self.closed:
+        if hasattr(self, "monitor") and self._opened and not self.closed:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-            self._monitor.close()
+            self.monitor.close()
 
     def __aiter__(self) -> Self:
         return self
@@ -136,17 +114,17 @@ class AsyncMonitor:
         Raises:
             Error: a PF could not be asked; a new iteration goes on.
         """
-        changes = await self.poll()
+        changes = await self.poll(limit=1)
         if not changes:
             raise StopAsyncIteration
-        self._monitor._told = changes[1:]
         return changes[0]
 
-    async def poll(self, timeout: float | None = None) -> list[Change]:
+    async def poll(self, timeout: float | None = None, *, limit: int | None = None) -> list[Change]:
         """Wait for changes. Other tasks run first, also where some wait to be told.
 
         Args:
             timeout: seconds to wait; 0 not at all, None for ever.
+            limit: as for Monitor.poll().
 
         Returns:
             The changes, in order; none when the time is over or after stop().
@@ -160,7 +138,10 @@ class AsyncMonitor:
         deadline = None if timeout is None else loop.time() + timeout
         await asyncio.sleep(0)  # an event storm must not starve the others, nor a cancellation
         while True:
-            changes = self._monitor.poll(0)
+            if self._closed:
+                msg = "the monitor is closed"
+                raise ValueError(msg)
+            changes = self.monitor.poll(0, limit=limit)
             late = deadline is not None and loop.time() >= deadline
             if changes or late or self.stopped:
                 return changes
@@ -174,7 +155,7 @@ class AsyncMonitor:
             msg = "another task waits on this monitor already"
             raise RuntimeError(msg)
         self._waiter = waiter = loop.create_future()
-        fd = self._monitor.fileno()
+        fd = self.monitor.fileno()
         loop.add_reader(fd, _wake, waiter)
         timer = None if deadline is None else loop.call_at(deadline, _wake, waiter)
         try:
@@ -193,7 +174,7 @@ def _wake(waiter: asyncio.Future[None]) -> None:
 
 
 async def wait_for(
-    name: str,
+    pf: Pf,
     up: bool = True,
     timeout: float | None = None,
     *,
@@ -204,11 +185,11 @@ async def wait_for(
     """Wait until LACP is up on a PF, or down: ``pfstatus.wait_for()`` for asyncio.
 
     Args:
-        name: the PF, by name or alternative name.
+        pf: by name or alternative name; a LinkStatus stands for its name.
         up: False waits for down. Unknown is neither: a PF in no bond never becomes down.
         timeout: seconds to wait; 0 looks once, None waits for ever.
         interval: as for Monitor.
-        session: as for Monitor, which closes it.
+        session: as for Monitor; it stays the caller's to close.
         netns: as for Session.
 
     Returns:
@@ -217,14 +198,16 @@ async def wait_for(
     Raises:
         LacpTimeoutError: the time is over. It carries the PF's last status.
         Error: the PF could not be asked.
+        TypeError: as for Monitor.
         ValueError: ``timeout`` is not a number; or as for Monitor.
     """
     check_timeout(timeout)
     loop = asyncio.get_running_loop()
     deadline = None if timeout is None else loop.time() + timeout
-    async with AsyncMonitor(name, interval=interval, session=session, netns=netns) as monitor:
+    with Monitor(pf, interval=interval, session=session, netns=netns) as monitor:
+        changes = AsyncMonitor(monitor)
         while True:
-            told = await monitor.poll(None if deadline is None else deadline - loop.time())
-            status = reached(monitor.status(name), up, late=not told)
+            told = await changes.poll(None if deadline is None else deadline - loop.time())
+            status = reached(monitor.status(pf), up, late=not told)
             if status:
                 return status

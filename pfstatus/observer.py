@@ -11,14 +11,12 @@ import weakref
 from typing import TYPE_CHECKING, Self
 
 from pfstatus.errors import Error
-from pfstatus.monitor import Monitor
+from pfstatus.monitor import Monitor, monitor_of
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Sequence
 
-    from pfstatus.session import Session
-    from pfstatus.values import Change, LinkStatus
+    from pfstatus.values import Change, LinkStatus, Pf
 
     Listener = Callable[[Change], object]
     OnError = Callable[[Exception], object]
@@ -45,35 +43,24 @@ class Observer:
     keep a program alive. A child of ``fork()`` has none.
 
     Args:
-        names: the PFs, by name or alternative name.
+        pfs: as for Monitor, whose other arguments are as they are without; or one Monitor, made as
+            you like it. That one is the observer's thread's until the end, when it is stopped, and
+            stays yours to close.
         listeners: any callables.
         on_error: is given, in the same thread, what a listener raised and what kept a PF from
             being asked (an Error; the observer goes on).
-        interval: seconds between questions while LACP is up.
-        vfs: as for Monitor.
-        every_event: as for Monitor.
-        session: as for Monitor, which closes it.
-        netns: as for Session.
 
     Raises:
-        TypeError: a listener cannot be called; ``names`` is one string.
+        TypeError: a listener cannot be called; ``pfs`` is one string; or as for Monitor.
         ValueError: no listener; or as for Monitor.
         Error: a socket could not be opened.
     """
 
     def __init__(
-        self,
-        names: Iterable[str],
-        *listeners: Listener,
-        on_error: OnError | None = None,
-        interval: float = 1.0,
-        vfs: bool = False,
-        every_event: bool = False,
-        session: Session | None = None,
-        netns: str | os.PathLike[str] | int | None = None,
+        self, pfs: Iterable[Pf] | Monitor, *listeners: Listener, on_error: OnError | None = None
     ) -> None:
-        if isinstance(names, str):
-            msg = f"names is a list of interface names, not {names!r}"
+        if isinstance(pfs, str):
+            msg = f"pfs is a list of interface names, not {pfs!r}"
             raise TypeError(msg)
         if not listeners:
             msg = "a listener is needed: nobody would be told"
@@ -82,18 +69,9 @@ class Observer:
             if not callable(each):
                 msg = f"{each!r} cannot be called"
                 raise TypeError(msg)
-        self._names = tuple(names)
-        monitor = Monitor(
-            *self._names,
-            interval=interval,
-            vfs=vfs,
-            every_event=every_event,
-            session=session,
-            netns=netns,
-        )
+        monitor, opened = monitor_of((pfs,) if isinstance(pfs, Monitor) else tuple(pfs))
         # The thread must not hold the observer, or a forgotten one would never be collected.
-        name = f"pfstatus.Observer {' '.join(self._names)}"
-        self._loop = _Loop(name, monitor, listeners, on_error)
+        self._loop = _Loop(monitor, opened, listeners, on_error)
 
     def __enter__(self) -> Self:
         self.start()
@@ -104,7 +82,12 @@ class Observer:
 
     def __repr__(self) -> str:
         state = "stopped" if self.stopped else "running" if self._loop.started else "not started"
-        return f"<pfstatus.Observer {' '.join(self._names)} {state}>"
+        return f"<pfstatus.Observer {' '.join(self.monitor.pfs)} {state}>"
+
+    @property
+    def monitor(self) -> Monitor:
+        """What listens: to add and remove PFs. All else of it is the thread's alone."""
+        return self._loop.monitor
 
     @property
     def lost_events(self) -> int:
@@ -116,13 +99,13 @@ class Observer:
         """Whether it calls nobody any more: by stop(), or since its sockets failed."""
         return self._loop.over
 
-    def status(self, name: str) -> LinkStatus | None:
+    def status(self, pf: Pf) -> LinkStatus | None:
         """The last snapshot of a PF; None before the first. From any thread.
 
         Raises:
             KeyError: the observer does not watch this name.
         """
-        return self._loop.monitor.status(name)
+        return self._loop.monitor.status(pf)
 
     def start(self) -> None:
         """Begin to call. An observer starts once; ``with`` does it.
@@ -153,15 +136,17 @@ class _Loop:
 
     def __init__(
         self,
-        name: str,
         monitor: Monitor,
+        opened: bool,
         listeners: Sequence[Listener],
         on_error: OnError | None,
     ) -> None:
         self.monitor = monitor
+        self._opened = opened
         self.started = False
         self._listeners = listeners
         self._on_error = on_error
+        name = f"pfstatus.Observer {' '.join(monitor.pfs)}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -180,7 +165,7 @@ class _Loop:
         # Without a lock: a signal handler may stop what its thread is stopping.
         self.monitor.stop()
         if not self.started:
-            self.monitor.close()
+            self._close()
 
     def join(self, timeout: float | None = None) -> None:
         # One that is about to start finds itself stopped, and calls nobody.
@@ -192,6 +177,10 @@ class _Loop:
             while not self.over:
                 self._turn()
         finally:
+            self._close()
+
+    def _close(self) -> None:
+        if self._opened:
             self.monitor.close()
 
     def _turn(self) -> None:

@@ -13,39 +13,123 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Self
 
 from pfstatus._wire import Wire
-from pfstatus.errors import error
-from pfstatus.values import LinkStatus, Vf, VfLinkState, VfResult
+from pfstatus.errors import Error, error
+from pfstatus.values import LinkStatus, Vf, VfLinkState, VfResult, Vfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pfstatus._wire import Tap
-    from pfstatus.values import Bond, Lacp
+    from pfstatus._wire import Event, Tap
+    from pfstatus.values import Bond, BondMode, Pf, VfSetting
 
 _NETNS = "/proc/thread-self/ns/net"
 
 NAME_MAX = 127
 """Bytes of the longest alternative name, ALTIFNAMSIZ - 1."""
+_IFNAMSIZ = 16
+_TIMEOUT_MAX = 86400.0
+_NOTHING = [0xFFFFFFFF]
+"""Of no link by that index is ever heard: the kernel's are positive ints."""
+
+
+def name_of(pf: Pf) -> str:
+    """The name that a PF is asked by: its own, or an alternative one.
+
+    Raises:
+        TypeError: it is neither a string nor a status.
+        ValueError: as a name it is empty, too long, or holds a NUL. All else is the kernel's to
+            judge: an alternative name may hold what a name may not.
+    """
+    if isinstance(pf, LinkStatus):
+        return pf.name
+    if not isinstance(pf, str):
+        msg = f"a PF is a name or a LinkStatus, not {pf!r}"
+        if isinstance(pf, list | tuple | set | frozenset):
+            msg += "; several are given one by one, as in Monitor(*pfs)"
+        raise TypeError(msg)
+    return _check_name(pf)
 
 
 @lru_cache
-def check_name(name: str) -> str:
-    """Refuse what can be no interface's name.
-
-    Raises:
-        TypeError: it is no string.
-        ValueError: it is empty, too long, or holds a character that the kernel refuses.
-    """
-    if not isinstance(name, str):
-        msg = f"an interface name is a string, not {name!r}"
-        raise TypeError(msg)
-    bad = [char for char in name if char in "/:\0" or char.isspace()]
-    if not name or name in {".", ".."} or bad or len(os.fsencode(name)) > NAME_MAX:
-        msg = (
-            f"{name!r} cannot be an interface name: 1 to {NAME_MAX} bytes without '/', ':', spaces"
-        )
+def _check_name(name: str) -> str:
+    if not name or "\0" in name or len(os.fsencode(name)) > NAME_MAX:
+        msg = f"{name!r} cannot be an interface name: 1 to {NAME_MAX} bytes without NUL"
         raise ValueError(msg)
     return name
+
+
+def _check_timeout(timeout: float) -> float:
+    if not timeout > 0:
+        msg = f"timeout must be positive, not {timeout!r}"
+        raise ValueError(msg)
+    return min(timeout, _TIMEOUT_MAX)
+
+
+class Events:
+    """A session's event socket, in the hands of one reader: what a Monitor is made of.
+
+    Made by ``Session.listen()``.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire: Wire | None = wire
+        self._fd = wire.fileno()
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._wire is None
+
+    def close(self) -> None:
+        """Give it back to the session, which stays open. May be called again."""
+        wire, self._wire = self._wire, None
+        if wire and not wire.closed:
+            with suppress(Error):  # who listens next hears more than it watches, and passes it over
+                wire.watch(_NOTHING, [])
+
+    def fileno(self) -> int:
+        """The event socket."""
+        return self._fd
+
+    def watch(self, ifindexes: Iterable[int], names: Iterable[str]) -> None:
+        """Let only events of these links wake us; of none if there are none.
+
+        Args:
+            ifindexes: links by index.
+            names: links by name. One of more than 15 bytes is passed over: no event begins with an
+                alternative name.
+
+        Raises:
+            Error: the kernel refused.
+            ValueError: more than 128; or the session is closed.
+        """
+        indexes = list(ifindexes)
+        short = [name for name in names if len(os.fsencode(name)) < _IFNAMSIZ]
+        self._open().watch(indexes if indexes or short else _NOTHING, short)
+
+    def next(self) -> Event | None:
+        """The next event, or None. Never waits.
+
+        Raises:
+            EventsLostError: some are gone, or could not be read.
+            Error: anything else.
+            ValueError: the session is closed.
+        """
+        return self._open().next_event()
+
+    def status(self, old: LinkStatus) -> LinkStatus:
+        """What the event that next() just returned says of a PF.
+
+        Args:
+            old: what was known of it; name, index, master and bond are those of the event.
+        """
+        return self._open().event_status(old)
+
+    def _open(self) -> Wire:
+        if self._wire is None:
+            msg = "the event socket was given back"
+            raise ValueError(msg)
+        return self._wire
 
 
 _parse = lru_cache(typed=True)(VfLinkState.parse)  # True is 1, but no link state
@@ -54,7 +138,7 @@ _result: Callable[[Iterable[object]], VfResult] = partial(tuple.__new__, VfResul
 
 
 def _columns(
-    settings: Mapping[int, VfLinkState | int | str] | Iterable[Vf],
+    settings: Mapping[int, VfSetting] | Iterable[Vf],
 ) -> tuple[list[int], list[VfLinkState]]:
     """VFs, and what each is to be: two lists, whose loops are C's."""
     if isinstance(settings, Mapping):
@@ -115,9 +199,8 @@ class Session:
         event_buffer: int = 0,
         tap: Tap | None = None,
     ) -> None:
-        if not timeout > 0:
-            msg = f"timeout must be positive, not {timeout!r}"
-            raise ValueError(msg)
+        timeout = _check_timeout(timeout)
+        self._events: Events | None = None
         opened = -1
         fd = -1
         if isinstance(netns, int):
@@ -167,9 +250,12 @@ class Session:
 
         Raises:
             Error: one is no socket, or EINVAL: of another protocol, not bound, or both are one.
+            ValueError: ``timeout`` is not positive.
         """
+        timeout = _check_timeout(timeout)
         self = cls.__new__(cls)
         self.netns = None
+        self._events = None
         self._wire = Wire(fds=(request_fd, event_fd), timeout=timeout, tap=tap)
         return self
 
@@ -196,11 +282,23 @@ class Session:
         """Close the sockets. May be called again."""
         self._wire.close()
 
-    def get(self, name: str, *, vfs: bool = True, bond: Bond | None = None) -> LinkStatus:
+    def listen(self) -> Events:
+        """Take the event socket, for one reader at a time: two would take each other's events.
+
+        Raises:
+            ValueError: somebody has it; or the session has none, or is closed.
+        """
+        if self._events and not self._events.closed:
+            msg = "a monitor listens on this session already: open another session for another"
+            raise ValueError(msg)
+        self._events = Events(self._wire)
+        return self._events
+
+    def get(self, pf: Pf, *, vfs: bool = True, bond: Bond | None = None) -> LinkStatus:
         """Ask for one PF.
 
         Args:
-            name: its name or one of its alternative names.
+            pf: its name or one of its alternative names; a status of it stands for its name.
             vfs: also read its VFs. This makes the kernel call the driver for each VF under the
                 RTNL lock, 0.1 to 2 ms a VF on real NICs, while the rest of the node waits.
             bond: its master as read before: spares the question if it still is the master.
@@ -209,39 +307,46 @@ class Session:
             LinkNotFoundError: there is no such interface.
             Error: the kernel refused or its answer is unusable. With EMSGSIZE (seen with
                 InfiniBand VFs) ask again with ``vfs=False``.
-            ValueError: ``name`` can be no name, or the session is closed.
+            ValueError: ``pf`` can be no name, or the session is closed.
         """
-        return self._wire.status(check_name(name), vfs=vfs, bond=bond)
+        return self._wire.status(name_of(pf), vfs=vfs, bond=bond)
 
-    def vfs(self, pf: LinkStatus) -> tuple[Lacp, int, tuple[Vf, ...]]:
-        """Read a known PF's VFs, and LACP at the same moment: all that a decision needs.
+    def vfs(self, pf: Pf) -> Vfs:
+        """Read a PF's VFs, and LACP at the same moment: all that a decision needs.
 
         Args:
-            pf: a status of it, found by its ifindex; its bond is taken to be the same still.
-
-        Returns:
-            LACP, how many VFs there are, and those that the kernel listed.
+            pf: its name, or a status of it, which spares the look-up: its ifindex finds it, and its
+                bond is taken to be the same still.
 
         Raises:
             LinkNotFoundError: it is gone.
             Error: as for get().
         """
-        if pf.ifindex is None:
-            raise error(errno.ENODEV, pf.name)
-        return self._wire.vfs(pf)
+        return Vfs(*self._wire.vfs(self._known(pf)))
 
-    def ports(self) -> list[LinkStatus]:
+    def ports(self, mode: BondMode | None = None) -> list[LinkStatus]:
         """Every interface that is a port of a bond, without its VFs.
+
+        Args:
+            mode: of bonds in this mode alone.
 
         Raises:
             Error: the kernel refused or its answer is unusable.
         """
-        return self._wire.ports()
+        ports = self._wire.ports()
+        return [port for port in ports if mode is None or (port.bond and port.bond.mode == mode)]
+
+    def _known(self, pf: Pf) -> LinkStatus:
+        """A status of a PF that is there."""
+        status = pf if isinstance(pf, LinkStatus) else self.get(pf, vfs=False)
+        if status.ifindex is None:
+            raise error(errno.ENODEV, status.name)
+        return status
 
     def set_vf_link_state(
         self,
-        pf: str | LinkStatus,
-        settings: Mapping[int, VfLinkState | int | str] | Iterable[Vf],
+        pf: Pf,
+        settings: Mapping[int, VfSetting] | Iterable[Vf],
         *,
         chunk: int = 0,
     ) -> tuple[VfResult, ...]:
@@ -268,11 +373,7 @@ class Session:
         if chunk < 0:
             msg = f"chunk must not be negative: {chunk!r}"
             raise ValueError(msg)
-        status = pf if isinstance(pf, LinkStatus) else self.get(pf, vfs=False)
-        if status.ifindex is None:
-            raise error(errno.ENODEV, status.name)
-        errors = self._wire.vf_set(status, vfs, states, chunk) or repeat(None)
-        return tuple(map(_result, zip(vfs, states, errors, strict=False)))
+        status = self._known(pf)
 
     def may_set_vfs(self) -> bool:
         """Whether the kernel would let this process set VFs (CAP_NET_ADMIN). Changes nothing."""

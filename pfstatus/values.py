@@ -2,14 +2,50 @@
 
 ``to_dict()`` gives plain values for JSON: the words of ``str()`` for what has a word, a number
 for what has none yet, null for what the kernel did not say. docs/status.schema.json describes
-it; keys and words stay, new ones may be added.
+it; keys and words stay, new ones may be added. ``from_dict()`` makes the value of them again; keys
+that it does not know are passed over, and ValueError says what it cannot read.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, IntEnum, IntFlag
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pfstatus.errors import Error
+
+_E = TypeVar("_E", bound=Enum)
+
+
+@contextmanager
+def _reading(cls: type) -> Iterator[None]:
+    """Say of plain values that cannot be read what is wrong with them."""
+    try:
+        yield
+    except KeyError as exc:
+        msg = f"no {cls.__name__}.to_dict(): it lacks {exc}"
+        raise ValueError(msg) from None
+    except (TypeError, AttributeError) as exc:
+        msg = f"no {cls.__name__}.to_dict(): {exc}"
+        raise ValueError(msg) from None
+
+
+def _unword(kind: type[_E], word: str) -> _E:
+    """The member of an enum whose ``str()`` this is."""
+    for member in kind:
+        if str(member) == word:
+            return member
+    msg = f"{word!r} is no {kind.__name__}: {', '.join(map(str, kind))}"
+    raise ValueError(msg)
+
+
+def _number(kind: type[_E], plain: str | int | None) -> _E | int | None:
+    """What ``_word()`` made plain."""
+    return _unword(kind, plain) if isinstance(plain, str) else plain
 
 
 class VfLinkState(IntEnum):
@@ -68,6 +104,12 @@ class PortState(IntFlag):
         """As plain values: the octet, and the names of its bits from the lowest on."""
         flags = [str(bit.name).lower() for bit in PortState if bit in self]
         return {"value": self.value, "flags": flags}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """What ``to_dict()`` made plain; the octet counts."""
+        with _reading(cls):
+            return cls(plain["value"])
 
 
 class BondMode(IntEnum):
@@ -157,14 +199,17 @@ class LacpReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lacp:
-    """LACP on one PF, judged."""
+    """LACP on one PF, judged.
+
+    Attributes:
+        status: Up, down, or unknown.
+        reason: Which way of being so.
+        sentence: The same for people.
+    """
 
     status: LacpStatus
-    """Up, down, or unknown."""
     reason: LacpReason
-    """Which way of being so."""
     sentence: str
-    """The same for people."""
 
     def __str__(self) -> str:
         if self.status.name == self.reason.name:
@@ -182,18 +227,48 @@ class Lacp:
             "sentence": self.sentence,
         }
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """What ``to_dict()`` made plain."""
+        with _reading(cls):
+            reason = _unword(LacpReason, plain["reason"])
+            return cls(_unword(LacpStatus, plain["status"]), reason, plain["sentence"])
+
 
 class Vf(NamedTuple):
-    """One virtual function of a PF."""
+    """One virtual function of a PF.
+
+    Attributes:
+        vf: Its number, from 0.
+        link_state: What it is told about the cable.
+    """
 
     vf: int
-    """Its number, from 0."""
     link_state: VfLinkState
-    """What it is told about the cable."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
         return {"vf": self.vf, "link_state": str(self.link_state)}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """What ``to_dict()`` made plain."""
+        with _reading(cls):
+            return cls(plain["vf"], VfLinkState.parse(plain["link_state"]))
+
+
+class Vfs(NamedTuple):
+    """The VFs of a PF and its LACP at one moment: what a decision needs.
+
+    Attributes:
+        lacp: LACP, judged.
+        num_vfs: VFs that exist.
+        vfs: Those that the kernel listed: one whose driver could not answer is left out.
+    """
+
+    lacp: Lacp
+    num_vfs: int
+    vfs: tuple[Vf, ...]
 
 
 def _word(value: IntEnum | int | None) -> str | int | None:
@@ -207,30 +282,33 @@ def _dict(value: PortState | Bond | None) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """A PF's master, where that is a bond."""
+    """A PF's master, where that is a bond.
+
+    Attributes:
+        ifindex: Interface index of the bond.
+        name: Its name.
+        mode: Its mode; a plain integer where it is none that we know.
+        lacp_rate: How often it asks the switch for LACPDUs.
+        miimon: Link monitoring interval, milliseconds.
+        min_links: Ports that must be active for the bond to have a carrier.
+        aggregator_id: ``IFLA_BOND_AD_INFO``: the active aggregator; None where there is none.
+        num_ports: Ports in the active aggregator.
+        actor_key: Our operational key.
+        partner_key: The switch's operational key.
+        partner_mac: The switch's system identifier, "aa:bb:cc:dd:ee:ff".
+    """
 
     ifindex: int
-    """Interface index of the bond."""
     name: str
-    """Its name."""
     mode: BondMode | int | None
-    """Its mode; a plain integer where it is none that we know."""
     lacp_rate: LacpRate | None
-    """How often it asks the switch for LACPDUs."""
     miimon: int | None
-    """Link monitoring interval, milliseconds."""
     min_links: int | None
-    """Ports that must be active for the bond to have a carrier."""
     aggregator_id: int | None
-    """``IFLA_BOND_AD_INFO``: the active aggregator; None where there is none."""
     num_ports: int | None
-    """Ports in the active aggregator."""
     actor_key: int | None
-    """Our operational key."""
     partner_key: int | None
-    """The switch's operational key."""
     partner_mac: str | None
-    """The switch's system identifier, "aa:bb:cc:dd:ee:ff"."""
 
     def __repr__(self) -> str:
         return f"<pfstatus.Bond {self.name} ifindex={self.ifindex} mode={_word(self.mode)}>"
@@ -251,48 +329,70 @@ class Bond:
             "partner_mac": self.partner_mac,
         }
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """What ``to_dict()`` made plain."""
+        with _reading(cls):
+            rate = plain["lacp_rate"]
+            return cls(
+                ifindex=plain["ifindex"],
+                name=plain["name"],
+                mode=_number(BondMode, plain["mode"]),
+                lacp_rate=None if rate is None else _unword(LacpRate, rate),
+                miimon=plain["miimon"],
+                min_links=plain["min_links"],
+                aggregator_id=plain["aggregator_id"],
+                num_ports=plain["num_ports"],
+                actor_key=plain["actor_key"],
+                partner_key=plain["partner_key"],
+                partner_mac=plain["partner_mac"],
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
-    """What the kernel said of one PF at one moment."""
+    """What the kernel said of one PF at one moment.
+
+    Attributes:
+        name: The name that it was asked by.
+        lacp: LACP, judged.
+        ifname: The kernel's own name; differs where ``name`` is an alternative one.
+        ifindex: Interface index in the session's network namespace; None where absent.
+        operstate: Operational state.
+        master: Interface index of the master.
+        master_kind: What the master is: "bond", "bridge", "team", "vrf"...
+        bond: The master, where it is a bond.
+        active: Whether the bond uses the port (``IFLA_BOND_SLAVE_STATE``).
+        aggregator_id: The port's aggregator.
+        actor: Our end's port state; None where the PF is no 802.3ad port with an aggregator.
+        partner: The switch's port state, as far as we heard of it.
+        num_vfs: VFs that exist; None where they were not asked for.
+        vfs: The VFs, in the kernel's order. A list may be sparse: one whose driver could not
+            answer is left out. None where they were not asked for.
+        admin_up: ``IFF_UP``: whether it is set up. None where absent.
+        carrier: ``IFF_LOWER_UP``: whether it is up and has a carrier. Tells of the cable where a
+            driver sets no operational state. None where absent.
+        parent: ``IFLA_PARENT_DEV_NAME``: the device it belongs to, by its PCI address
+            ("0000:3b:00.0") where that is one. None where it has none, and before Linux 5.14.
+    """
 
     name: str
-    """The name that it was asked by."""
     lacp: Lacp
-    """LACP, judged."""
     ifname: str | None = None
-    """The kernel's own name; differs where ``name`` is an alternative one."""
     ifindex: int | None = None
-    """Interface index in the session's network namespace; None where absent."""
     operstate: OperState | int | None = None
-    """Operational state."""
     master: int | None = None
-    """Interface index of the master."""
     master_kind: str | None = None
-    """What the master is: "bond", "bridge", "team", "vrf"..."""
     bond: Bond | None = None
-    """The master, where it is a bond."""
     active: bool | None = None
-    """Whether the bond uses the port (``IFLA_BOND_SLAVE_STATE``)."""
     aggregator_id: int | None = None
-    """The port's aggregator."""
     actor: PortState | None = None
-    """Our end's port state; None where the PF is no 802.3ad port with an aggregator."""
     partner: PortState | None = None
-    """The switch's port state, as far as we heard of it."""
     num_vfs: int | None = None
-    """VFs that exist; None where they were not asked for."""
     vfs: tuple[Vf, ...] | None = None
-    """The VFs, in the kernel's order. A list may be sparse: one whose driver could not answer
-    is left out. None where they were not asked for."""
     admin_up: bool | None = None
-    """``IFF_UP``: whether it is set up. None where absent."""
     carrier: bool | None = None
-    """``IFF_LOWER_UP``: whether it is up and has a carrier. Tells of the cable where a driver
-    sets no operational state. None where absent."""
     parent: str | None = None
-    """``IFLA_PARENT_DEV_NAME``: the device it belongs to, by its PCI address ("0000:3b:00.0")
-    where that is one. None where it has none, and before Linux 5.14."""
 
     def __str__(self) -> str:
         return f"{self.name}: LACP {self.lacp}"
@@ -331,16 +431,52 @@ class LinkStatus:
             "parent": self.parent,
         }
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """What ``to_dict()`` made plain."""
+        with _reading(cls):
+            bond, actor, partner = plain["bond"], plain["actor"], plain["partner"]
+            vfs = plain["vfs"]
+            return cls(
+                name=plain["name"],
+                lacp=Lacp.from_dict(plain["lacp"]),
+                ifname=plain["ifname"],
+                ifindex=plain["ifindex"],
+                operstate=_number(OperState, plain["operstate"]),
+                master=plain["master"],
+                master_kind=plain["master_kind"],
+                bond=None if bond is None else Bond.from_dict(bond),
+                active=plain["active"],
+                aggregator_id=plain["aggregator_id"],
+                actor=None if actor is None else PortState.from_dict(actor),
+                partner=None if partner is None else PortState.from_dict(partner),
+                num_vfs=plain["num_vfs"],
+                vfs=None if vfs is None else tuple([Vf.from_dict(vf) for vf in vfs]),
+                admin_up=plain["admin_up"],
+                carrier=plain["carrier"],
+                parent=plain["parent"],
+            )
+
+
+Pf = str | LinkStatus
+"""A PF: its name, one of its alternative names, or a status of it."""
+
+VfSetting = VfLinkState | Literal["auto", "enable", "disable"]
+"""What a VF can be set to."""
+
 
 class VfResult(NamedTuple):
-    """What became of one VF's setting."""
+    """What became of one VF's setting.
+
+    Attributes:
+        vf: The VF.
+        link_state: What it was to be set to.
+        error: None: the driver accepted. Some accept and do nothing: reading again tells.
+    """
 
     vf: int
-    """The VF."""
     link_state: VfLinkState
-    """What it was to be set to."""
-    error: OSError | None
-    """None: the driver accepted. Some accept and do nothing: reading again tells."""
+    error: Error | None
 
 
 class Cause(Enum):
@@ -375,14 +511,17 @@ class Direction(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A PF as it was and as it is."""
+    """A PF as it was and as it is.
+
+    Attributes:
+        old: None for the first one of a PF.
+        new: What holds now.
+        cause: What made the monitor look.
+    """
 
     old: LinkStatus | None
-    """None for the first one of a PF."""
     new: LinkStatus
-    """What holds now."""
     cause: Cause
-    """What made the monitor look."""
 
     @property
     def name(self) -> str:
@@ -404,6 +543,17 @@ class Change:
             "old": None if self.old is None else self.old.to_dict(),
             "new": self.new.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """What ``to_dict()`` made plain."""
+        with _reading(cls):
+            old = plain["old"]
+            return cls(
+                None if old is None else LinkStatus.from_dict(old),
+                LinkStatus.from_dict(plain["new"]),
+                _unword(Cause, plain["cause"]),
+            )
 
 
 @dataclass(frozen=True, slots=True)

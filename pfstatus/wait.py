@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import os
 
     from pfstatus.session import Session
+    from pfstatus.values import Pf
 
 
 class LacpTimeoutError(TimeoutError):
@@ -34,7 +35,7 @@ class LacpTimeoutError(TimeoutError):
 
 
 def wait_for(
-    name: str,
+    pf: Pf,
     up: bool = True,
     timeout: float | None = None,
     *,
@@ -48,12 +49,12 @@ def wait_for(
     ``pfstatus.aio.wait_for()`` is the same for asyncio.
 
     Args:
-        name: the PF, by name or alternative name.
+        pf: by name or alternative name; a LinkStatus stands for its name.
         up: False waits for down. Unknown is neither: a PF in no bond never becomes down.
         timeout: seconds to wait; 0 looks once, None waits for ever. The kernel's own time to
             answer, at most the session's timeout, comes on top.
         interval: as for Monitor.
-        session: as for Monitor, which closes it.
+        session: as for Monitor; it stays the caller's to close.
         netns: as for Session.
 
     Returns:
@@ -62,14 +63,15 @@ def wait_for(
     Raises:
         LacpTimeoutError: the time is over. It carries the PF's last status.
         Error: the PF could not be asked.
+        TypeError: as for Monitor.
         ValueError: ``timeout`` is not a number; or as for Monitor.
     """
     check_timeout(timeout)
     deadline = None if timeout is None else time.monotonic() + timeout
-    with Monitor(name, interval=interval, session=session, netns=netns) as monitor:
+    with Monitor(pf, interval=interval, session=session, netns=netns) as monitor:
         while True:
             told = monitor.poll(None if deadline is None else deadline - time.monotonic())
-            status = reached(monitor.status(name), up, late=not told)
+            status = reached(monitor.status(pf), up, late=not told)
             if status:
                 return status
 

@@ -81,26 +81,24 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def epoll(self) -> VirtualEpoll:
-        return VirtualEpoll(self)
+    def poll(self) -> VirtualPoll:
+        return VirtualPoll(self)
 
 
-class VirtualEpoll:
-    """An epoll that waits on a Clock, unless something is readable now."""
+class VirtualPoll:
+    """A select.poll that waits on a Clock, unless something is readable now."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._epoll = select.epoll()
+        self._poll = select.poll()
+        self.register = self._poll.register
 
-    def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
-        ready = self._epoll.poll(0)
+    def poll(self, milliseconds: float) -> list[tuple[int, int]]:
+        ready = self._poll.poll(0)
         if not ready:
-            assert timeout is not None, "a wait that has no end"
-            self._clock.sleep(timeout)
+            assert milliseconds < 1000 * 86400, "a wait that has no end"
+            self._clock.sleep(milliseconds / 1000)
         return ready
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._epoll, name)
 
 
 @pytest.fixture
@@ -109,6 +107,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for module in ("monitor", "relay.loop", "relay.narrator", "relay.setter", "testing"):
         monkeypatch.setattr(f"pfstatus.{module}.time", clock)
-    epoll = SimpleNamespace(epoll=clock.epoll, EPOLLIN=select.EPOLLIN)
-    monkeypatch.setattr("pfstatus.monitor.select", epoll)
+    poll = SimpleNamespace(poll=clock.poll, POLLIN=select.POLLIN)
+    monkeypatch.setattr("pfstatus._readiness.select", poll)
     return clock

@@ -1,17 +1,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import socket
 import threading
-import time
-from pathlib import Path
 
 import anyio
 import pytest
 
-from pfstatus import AsyncMonitor, Cause, LacpReason, MalformedError, Session, VfLinkState
+from pfstatus import AsyncMonitor, Cause, LacpReason, MalformedError, Monitor, VfLinkState
 from pfstatus.testing import nlmsg
 
 NEVER = 3600.0
@@ -32,10 +28,8 @@ def watch(kernel):
     monitors = []
 
     def make(*names, interval=NEVER, **options):
-        monitors.append(
-            AsyncMonitor(*names, interval=interval, session=kernel.session(), **options)
-        )
-        return monitors[-1]
+        monitors.append(Monitor(*names, interval=interval, session=kernel.session(), **options))
+        return AsyncMonitor(monitors[-1])
 
     yield make
     for monitor in monitors:
@@ -77,7 +71,7 @@ def test_iteration_tells_the_present_then_each_change(pf, watch):
                 elif len(told) == 3:
                     break
             assert monitor.status("ens5f0") == change.new
-            assert (monitor.lost_events, monitor.closed, monitor.stopped) == (0, False, False)
+            assert (monitor.closed, monitor.stopped) == (False, False)
         assert monitor.closed
         return told
 
@@ -118,7 +112,7 @@ def test_options_are_monitor_s(kernel, pf, watch):
         await monitor.poll()
         kernel.set_vf(pf, 0, VfLinkState.DISABLE)
         (change,) = await monitor.poll()
-        assert monitor.session.get("ens5f0").vfs == change.new.vfs
+        assert monitor.monitor.session.get("ens5f0").vfs == change.new.vfs
         return change.new.vfs
 
     assert run(program()) == ((0, VfLinkState.DISABLE), (1, VfLinkState.AUTO))
@@ -170,7 +164,7 @@ def test_poll_that_is_over_leaves_nothing_in_the_loop(watch):
         await waits(task)
         monitor.stop()
         await task
-        assert not loop.remove_reader(monitor._monitor.fileno())
+        assert not loop.remove_reader(monitor.monitor.fileno())
         return [timer.cancelled() for timer in timers]
 
     assert run(program()) == [True]
@@ -351,7 +345,7 @@ def test_loop_forgets_a_monitor_that_is_closed_while_a_task_waits(watch):
     async def program():
         monitor = watch("ens5f0")
         await monitor.poll()
-        fd = monitor._monitor.fileno()
+        fd = monitor.monitor.fileno()
         task = asyncio.create_task(monitor.poll())
         await waits(task)
         monitor.close()
@@ -372,41 +366,6 @@ def test_poll_after_close_is_refused(watch):
             await monitor.poll()
 
     run(program())
-
-
-def test_bad_argument_is_refused():
-    with pytest.raises(ValueError, match="interval"):
-        AsyncMonitor("ens5f0", interval=0)
-
-
-@pytest.mark.usefixtures("pf")
-def test_descriptors_are_closed(kernel):
-    def descriptors():
-        return {path.name for path in Path("/proc/self/fd").iterdir()}
-
-    async def program():
-        async with AsyncMonitor("ens5f0", session=kernel.session()) as monitor:
-            await monitor.poll()
-            await monitor.poll(0)
-
-    before = descriptors()
-    run(program())
-
-    deadline = time.monotonic() + SOON
-    while descriptors() != before and time.monotonic() < deadline:
-        os.sched_yield()  # the fake kernel closes its ends when it hears of it
-    assert descriptors() == before
-
-
-def test_forgotten_monitor_warns_and_is_closed():
-    ours, request = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    events, event = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    session = Session.from_fds(request.detach(), event.detach())
-    forgotten = [AsyncMonitor("ens5f0", session=session)]
-    with pytest.warns(ResourceWarning, match=r"unclosed <pfstatus.AsyncMonitor ens5f0 open>"):
-        forgotten.clear()
-    with ours, events:
-        assert ours.recv(1) == b""
 
 
 # ---- Other people's loops

@@ -161,7 +161,7 @@ def recording(tmp_path):
 def changes(session, count) -> list[tuple[Cause, LacpReason]]:
     """What a monitor tells."""
     told = []
-    with Monitor("ens5f0", session=session) as monitor:
+    with session, Monitor("ens5f0", session=session) as monitor:
         while len(told) < count and (polled := monitor.poll(30)):
             told += [(change.cause, change.new.lacp.reason) for change in polled]
     return told
@@ -184,7 +184,7 @@ def relayed(session, begun) -> list[tuple[str, int | None, str | None]]:
     """What a relay says until VF 5 is set; not how often it tried, which is a matter of time."""
     said = []
     reports = []
-    with Relay("ens5f0", session=session, report=reports.extend) as relay:
+    with session, Relay("ens5f0", session=session, report=reports.extend) as relay:
         relay.turn(0)
         begun()
         for _ in range(100):
@@ -251,7 +251,7 @@ def test_replay_loses_the_events_that_were_lost(kernel, recording):
     with Monitor("ens5f0", session=kernel.session(tap=tap)) as monitor:
         monitor.poll(1)
         tap(EVENT, b"")
-    with Monitor("ens5f0", session=replay(path)) as monitor:
+    with replay(path) as session, Monitor("ens5f0", session=session) as monitor:
         while not monitor.lost_events:
             monitor.poll(0.1)
     assert monitor.lost_events == 1

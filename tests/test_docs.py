@@ -31,6 +31,7 @@ import threading
 import tomllib
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -152,8 +153,7 @@ class Stage:
             return Wire(fds=fds, tap=tap, **options)
         names = {"events", "timeout"}
         session = self.kernel.session(tap=tap, **{k: options[k] for k in names & options.keys()})
-        wire = session._wire
-        del session._wire  # the session goes, what it opened stays
+        wire, session._wire = session._wire, SimpleNamespace(closed=True)  # which goes, that stays
         return wire
 
     def _question(self, timeout: float) -> bool:

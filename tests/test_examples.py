@@ -22,6 +22,7 @@ import pfstatus
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SOON = 10.0
+NO_NAME = "a" * 128
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
 NOWHERE = "no-such-if"  # an interface that no host has
 
@@ -85,7 +86,7 @@ class Running:
         ([], {}, "no interfaces"),
         ([], {"PF_STATUS_RELAY_INTERFACES": ""}, "no interfaces"),
         ([], {"PF_STATUS_RELAY_INTERFACES": " , ,"}, "no interfaces"),
-        (["a/b"], {}, "a/b"),
+        ([NO_NAME], {}, NO_NAME),
         (["a"], {"PF_STATUS_RELAY_POLLING_INTERVAL": "99"}, "at least 100"),
         (["a"], {"PF_STATUS_RELAY_POLLING_INTERVAL": "1s"}, "at least 100"),
         (["a"], {"PF_STATUS_RELAY_POLLING_INTERVAL": "-1000"}, "at least 100"),
@@ -218,7 +219,7 @@ def test_watch_tells_the_present_and_ends_on_ctrl_c():
         assert watch.end(signal.SIGINT) == (0, "")
 
 
-@pytest.mark.parametrize("args", [["a/b"], ["--interval", "0", "lo"]], ids=" ".join)
+@pytest.mark.parametrize("args", [[NO_NAME], ["--interval", "0", "lo"]], ids=["name", "interval"])
 def test_watch_says_in_one_line_what_is_wrong(args):
     ran = run("watch.py", *args)
     assert ran.returncode == 1
@@ -259,9 +260,8 @@ def test_own_loop_answers_a_line_and_ends_with_its_input():
 
 
 @pytest.mark.parametrize("example", ["watch_async.py", "callback.py", "own_loop.py"])
-@pytest.mark.parametrize("args", [["a/b"], ["lo", "lo"]], ids=" ".join)
-def test_example_says_in_one_line_what_is_wrong(example, args):
-    ran = run(example, *args)
+def test_example_says_in_one_line_what_is_wrong(example):
+    ran = run(example, NO_NAME)
     assert ran.returncode == 1
     (line,) = ran.stderr.splitlines()
     assert line.startswith(example.removesuffix("py").replace(".", ": "))
@@ -305,7 +305,6 @@ def test_own_loop_s_trio_program_is_told_of_changes(kernel, pf, monkeypatch, cap
     trio.run(program)
     assert said[0] == "ens5f0: LACP up [start]"
     assert said[1] == "ens5f0: LACP up -> down (expired) [event]"
-    assert session.closed
 
 
 # ---- placement.py
@@ -375,7 +374,13 @@ def test_placement_needs_no_capability():
 
 @pytest.mark.parametrize(
     "args",
-    [["a/b"], ["lo", "--wait", "nan"], ["lo", "--netns", "/no/such"], [], ["lo", "--wait", "soon"]],
+    [
+        [NO_NAME],
+        ["lo", "--wait", "nan"],
+        ["lo", "--netns", "/no/such"],
+        [],
+        ["lo", "--wait", "soon"],
+    ],
     ids=" ".join,
 )
 def test_placement_that_cannot_ask_is_2_without_a_line(args):

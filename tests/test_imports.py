@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "_port": 2,
     "_timer": 2,
     "_wire": 2,
+    "_readiness": 3,
     "recording.pcapng": 2,
     "explain": 2,
     "session": 3,
@@ -120,8 +122,9 @@ def test_module_imports_only_what_stands_below_it(module):
     assert not above
 
 
-def test_values_and_errors_know_no_other():
-    assert imports("values") == imports("errors") == set()
+def test_values_know_errors_alone():
+    assert imports("errors") == set()
+    assert imports("values") == {"errors"}
 
 
 def test_operator_is_a_house_of_its_own():
@@ -130,9 +133,31 @@ def test_operator_is_a_house_of_its_own():
     assert {room_of(found) for name in within for found in imports(name)} <= within
 
 
-def test_three_modules_alone_import_the_core():
+def test_four_modules_alone_import_the_core():
     found = [module for module in FILES if "_core" in imports(module)]
-    assert found == ["_port", "_timer", "_wire"]
+    assert found == ["_port", "_readiness", "_timer", "_wire"]
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_module_keeps_its_hands_off_the_privates_of_others(module):
+    """What begins with an underscore is used where it is made: in the same file."""
+    nodes = list(ast.walk(ast.parse(FILES[module].read_text())))
+    own = {"_replace"}  # a named tuple's
+    own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    own |= {
+        node.attr
+        for node in attributes
+        if ast.unparse(node.value) == "self" and isinstance(node.ctx, ast.Store)
+    }
+    foreign = {
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in attributes
+        if re.match("_[^_]", node.attr)
+        and node.attr not in own
+        and ast.unparse(node.value) not in {"self", "cls", "lib"}
+    }
+    assert not foreign
 
 
 def test_package_needs_cffi_alone():

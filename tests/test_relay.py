@@ -689,7 +689,7 @@ def test_vf_list_that_cannot_be_read_is_tried_again(rig):
 def test_lost_kernel_ends_the_relay(rig):
     rig.pf()
     relay = rig.relay()
-    rig.kernel.close()
+    rig.kernel.hang_up()
     with pytest.raises(OSError, match=r"."):
         rig.pass_time(relay, 10)
 

@@ -48,7 +48,7 @@ def test_get_tells_pf_bond_and_vfs(kernel, session):
     assert (status.num_vfs, status.vfs) == (3, (Vf(0, AUTO), Vf(1, DISABLE), Vf(2, AUTO)))
 
 
-@pytest.mark.parametrize("name", ["enp3s0f0np0", LONG_NAME], ids=["short", "long"])
+@pytest.mark.parametrize("name", ["enp3s0f0np0", LONG_NAME, "pci:0000:5e:00.0", "a b/c"])
 def test_get_takes_an_alternative_name(kernel, session, name):
     kernel.add_pf("ens5f0", altnames=["other", name])
     status = session.get(name)
@@ -146,9 +146,7 @@ def test_port_that_leaves_its_bond_while_ports_are_listed_is_not_told(kernel, se
     assert [port.name for port in session.ports()] == ["ens1"]
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "a b", "a\n", "a:1", "a\0", "x" * 128, "é" * 64], ids=repr
-)
+@pytest.mark.parametrize("name", ["", "a\0", "x" * 128, "é" * 64], ids=repr)
 def test_what_can_be_no_name_is_refused_before_it_is_asked_for(kernel, session, name):
     with pytest.raises(ValueError, match="cannot be an interface name"):
         session.get(name)
@@ -375,15 +373,6 @@ def test_close_may_be_called_again_and_ends_all_use(kernel):
     for use in (session.ports, session.may_set_vfs, partial(session.get, "ens5f0")):
         with pytest.raises(ValueError, match="closed"):
             use()
-
-
-def test_forgotten_session_warns_and_is_closed():
-    ours, request = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    forgotten = [Session.from_fds(request.detach())]
-    with pytest.warns(ResourceWarning, match=r"unclosed <pfstatus.Session open>"):
-        forgotten.clear()
-    with ours:
-        assert ours.recv(1) == b""
 
 
 @pytest.mark.parametrize("netns", ["/", "/dev/null"])

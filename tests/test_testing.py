@@ -100,9 +100,16 @@ def test_session_that_is_closed_does_not_disturb_the_others(kernel):
         assert session.get("ens5f0").ifname == "ens5f0"
 
 
-def test_close_leaves_sessions_to_their_owners():
-    with FakeKernel() as kernel, kernel.session() as session:
-        kernel.close()
+def test_sockets_fail_once_it_has_hung_up(kernel):
+    with kernel.session() as session:
+        kernel.hang_up()
         with pytest.raises(Error):
             session.get("ens5f0")
+
+
+def test_close_closes_the_sessions_that_it_opened():
+    with FakeKernel() as kernel:
+        session = kernel.session()
+        kernel.close()
+        assert session.closed
     kernel.close()

@@ -110,19 +110,6 @@ def test_error_of_the_pf_is_raised(pf, wait):
         wait("ens5f0")
 
 
-@pytest.mark.usefixtures("pf")
-@pytest.mark.parametrize("end", ["found", "late"])
-def test_session_is_closed_after(kernel, end):
-    for wait in (wait_for, wait_for_async):
-        session = kernel.session()
-        if end == "found":
-            wait("ens5f0", session=session)
-        else:
-            with pytest.raises(TimeoutError):
-                wait("ens5f0", False, 0, session=session)
-        assert session.closed
-
-
 def test_no_capability_is_needed():
     """Also not for a monitor, an observer, and asyncio's."""
     code = """

@@ -390,6 +390,11 @@ class _Peer:
                 return
             self.backlog.popleft()
 
+    def hang_up(self) -> None:
+        for end in (self.request, self.event):
+            if end:
+                end.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self.request.close()
         if self.event:
@@ -413,6 +418,7 @@ class FakeKernel:
         then. It may call all methods but ``close()``."""
         self._lock = threading.RLock()  # RTNL
         self._peers: list[_Peer] = []
+        self._sessions: list[Session] = []
         self._ifindexes = count(_LOOPBACK + 1)
         self._closed = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -426,12 +432,14 @@ class FakeKernel:
         self.close()
 
     def close(self) -> None:
-        """End it. Its sessions stay their owners' to close. May be called again."""
+        """End it, and close its sessions. May be called again."""
         if self._closed:
             return
+        self.hang_up()
         self._closed = True
-        for peer in self._peers:
-            peer.request.shutdown(socket.SHUT_RDWR)
+        for session in self._sessions:
+            if not session.closed:
+                session.close()
         os.eventfd_write(self._wake, 1)
         self._thread.join()
         for peer in self._peers:
@@ -441,8 +449,10 @@ class FakeKernel:
     def session(
         self, *, events: bool = True, timeout: float = 5.0, tap: Tap | None = None
     ) -> Session:
-        """A session with this kernel; the caller closes it."""
-        return Session.from_fds(*self.descriptors(events=events), timeout=timeout, tap=tap)
+        """A session with this kernel, which closes it at its end if nobody did before."""
+        session = Session.from_fds(*self.descriptors(events=events), timeout=timeout, tap=tap)
+        self._sessions = [*(old for old in self._sessions if not old.closed), session]
+        return session
 
     def descriptors(self, *, events: bool = True) -> tuple[int, int]:
         """What a session is made of, for a program of its own, in any language.
@@ -460,6 +470,12 @@ class FakeKernel:
             self._peers.append(_Peer(ours, ours_event))
         os.eventfd_write(self._wake, 1)
         return request.detach(), event.detach() if event else -1
+
+    def hang_up(self) -> None:
+        """Have the sockets of all sessions fail, as no kernel does."""
+        with self._lock:
+            for peer in self._peers:
+                peer.hang_up()
 
     # What exists
 
