@@ -444,7 +444,7 @@ class Monitor:
             logging.getLogger("pfstatus").warning(
                 "%s and %s are one PF: it is told of as %s", first.name, pf.name, first.name
             )
-            if pf.status:
+            if pf.status and pf.ifindex is not None:  # it stood for another until now
                 self._told.append(Change(pf.status, absent(pf.name), cause))
         elif pf.silent and not first:
             pf.status = None  # nothing was told of it by this name

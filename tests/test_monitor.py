@@ -6,7 +6,9 @@ import select
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +20,7 @@ from pfstatus import (
     LacpReason,
     MalformedError,
     Monitor,
+    PortState,
     VfLinkState,
 )
 from pfstatus.testing import nlmsg
@@ -348,6 +351,226 @@ def test_64_pfs_are_followed(kernel, watch):
     assert change.name == "ens63"
 
 
+# ---- Doubt
+
+
+def test_event_that_is_older_than_lost_ones_is_not_believed(kernel, pf, watch):
+    """A question is owed, which knows more than what waited in the queue."""
+    monitor = watch("ens5f0")
+    kernel.lose_events()
+    pf.lacp_up(announce=True)
+    pf.lacp_expire(announce=False)
+    assert the(monitor.poll(SOON)) == (LacpReason.EXPIRED, Cause.RESYNC)
+    assert monitor.lost_events == 1
+
+
+def test_bond_is_asked_for_with_its_port(pf, watch):
+    """Ten times a second while LACP is down, whatever the interval."""
+    pf.lacp_default()
+    monitor = watch("ens5f0")
+    pf.master.lacp_rate = LacpRate.SLOW
+    (change,) = monitor.poll(SOON)
+    assert change.new.bond.lacp_rate is LacpRate.SLOW
+
+
+class InterruptedByHandlerError(Exception):
+    """What a signal handler raises."""
+
+
+@contextmanager
+def interruptions(chance):
+    """Have a handler raise at any time while a switch is on. Yields the switch."""
+    switch = SimpleNamespace(on=False, raised=0)
+
+    def handler(*_):
+        if switch.on:
+            switch.on = False
+            switch.raised += 1
+            raise InterruptedByHandlerError
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 1e-5, chance)
+    try:
+        yield switch
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_exception_of_a_signal_handler_loses_no_change(pf, watch):
+    """Wherever it strikes: before the kernel is heard, amid a question, or at the last step."""
+    monitor = watch("ens5f0")
+    told, made = [], []
+    with interruptions(0.00037) as switch:
+        for turn in range(400):
+            made.append(PortState(0x3F if turn % 2 else 0x0F))
+            pf.lacp_set(0x3F, made[-1], announce=True)
+            deadline = time.monotonic() + SOON
+            while len(told) < len(made) and time.monotonic() < deadline:
+                switch.on = True
+                try:
+                    told += monitor.poll(0.5)
+                except InterruptedByHandlerError:
+                    pass
+                finally:
+                    switch.on = False
+    assert [change.new.partner for change in told] == made
+    assert switch.raised > 20
+
+
+# ---- Without epoll
+
+
+@pytest.mark.parametrize("missing", [["epoll"], ["epoll", "poll"]], ids=["gevent", "eventlet"])
+def test_select_without_epoll_is_enough(pf, watch, monkeypatch, missing):
+    """As they leave it to a process that they have patched."""
+    for name in missing:
+        monkeypatch.delattr(select, name)
+    monitor = watch("ens5f0")
+    timer = threading.Timer(0.05, pf.lacp_expire)
+    timer.start()
+    assert the(monitor.poll(SOON)) == (LacpReason.EXPIRED, Cause.EVENT)
+    timer.join()
+    assert not readable(monitor)
+    pf.lacp_default()
+    assert readable(monitor)
+    assert the(monitor.poll(0)) == (LacpReason.DEFAULTED, Cause.EVENT)
+
+
+# ---- Long times
+
+
+@pytest.mark.parametrize("interval", [1e8, 1e300, math.inf])
+def test_interval_may_be_as_long_as_one_likes(pf, watch, interval):
+    monitor = watch("ens5f0", interval=interval)
+    monitor.fileno()
+    timer = threading.Timer(0.05, pf.lacp_expire)
+    timer.start()
+    assert the(monitor.poll(interval)) == (LacpReason.EXPIRED, Cause.EVENT)
+    timer.join()
+
+
+# ---- One PF, two names
+
+
+@pytest.fixture
+def two_names(kernel):
+    """A PF with an alternative name."""
+    pf = kernel.add_pf("ens5f0", altnames=["enp3s0f0np0"])
+    kernel.add_bond("bond0", pf)
+    return pf
+
+
+def test_pf_that_is_named_twice_is_told_of_once_and_it_is_said(two_names, watch, caplog):
+    monitor = watch("ens5f0", "enp3s0f0np0", "ens5f0", interval=0.02, present=False)
+    assert [change.name for change in monitor.poll(0)] == ["ens5f0"]
+    assert "ens5f0 and enp3s0f0np0 are one PF" in caplog.text
+    two_names.lacp_expire()
+    assert [change.name for change in monitor.poll(SOON)] == ["ens5f0"]
+    assert monitor.poll(0.1) == []
+    assert monitor.status("enp3s0f0np0").lacp.reason is LacpReason.EXPIRED
+    assert len(caplog.records) == 1
+
+
+def test_name_that_comes_to_mean_a_pf_that_is_watched_is_told_of_no_more(kernel, watch):
+    pf = kernel.add_pf("ens5f0")
+    monitor = watch("ens5f0", "enp3s0f0np0", interval=0.02)
+    pf.altnames = ("enp3s0f0np0",)
+    assert monitor.poll(0.2) == []
+    other = kernel.add_pf("ens5f1")
+    pf.altnames, other.altnames = (), ("enp3s0f0np0",)
+    (change,) = monitor.poll(SOON)
+    assert (change.name, change.old, change.new.ifname) == ("enp3s0f0np0", None, "ens5f1")
+    pf.altnames, other.altnames = ("enp3s0f0np0",), ()
+    (change,) = monitor.poll(SOON)
+    assert (change.name, change.new.lacp.reason) == ("enp3s0f0np0", LacpReason.ABSENT)
+
+
+def test_other_name_is_told_of_once_the_first_is_watched_no_more(two_names, watch):
+    monitor = watch("ens5f0", "enp3s0f0np0", present=False)
+    monitor.poll(0)
+    monitor.remove("ens5f0")
+    (change,) = monitor.poll(SOON)
+    assert (change.name, change.old, change.cause) == ("enp3s0f0np0", None, Cause.START)
+    two_names.lacp_expire()
+    assert [change.name for change in monitor.poll(SOON)] == ["enp3s0f0np0"]
+
+
+# ---- More PFs, and fewer
+
+
+@pytest.mark.usefixtures("pf")
+def test_pf_that_is_added_is_told_of_and_heard(kernel, watch):
+    monitor = watch("ens5f0")
+    other = kernel.add_pf("ens5f1")
+    kernel.add_bond("bond1", other)
+    timer = threading.Timer(0.05, monitor.add, ["ens5f1", monitor.status("ens5f0")])
+    timer.start()
+    (change,) = monitor.poll(SOON)
+    timer.join()
+    assert (change.name, change.old, change.cause) == ("ens5f1", None, Cause.START)
+    assert monitor.pfs == ("ens5f0", "ens5f1")
+    other.lacp_expire()
+    assert the(monitor.poll(SOON)) == (LacpReason.EXPIRED, Cause.EVENT)
+
+
+def test_pf_that_is_removed_is_not_heard_of_any_more(kernel, pf, watch):
+    kernel.add_bond("bond1", kernel.add_pf("ens5f1"))
+    monitor = watch("ens5f0", "ens5f1")
+    monitor.remove("ens5f0")
+    assert monitor.pfs == ("ens5f1",)
+    pf.lacp_expire()
+    assert monitor.poll(0.15) == []
+    with pytest.raises(KeyError):
+        monitor.status("ens5f0")
+    with pytest.raises(KeyError):
+        monitor.remove("ens5f0")
+
+
+def test_last_pf_may_go_and_another_come(pf, watch):
+    monitor = watch("ens5f0")
+    fd = monitor.fileno()
+    monitor.remove("ens5f0")
+    assert monitor.poll(0.05) == []
+    pf.lacp_expire()
+    assert monitor.poll(0.05) == []
+    assert not readable(fd)
+    monitor.add("ens5f0")
+    assert readable(fd)
+    assert the(monitor.poll(0)) == (LacpReason.EXPIRED, Cause.START)
+
+
+def test_too_many_cannot_be_added(watch):
+    monitor = watch(*(f"ens{i}" for i in range(60)))
+    with pytest.raises(ValueError, match="64 PFs at most, not 66"):
+        monitor.add(*(f"ens{i}" for i in range(55, 66)))
+    assert len(monitor.pfs) == 60
+
+
+def test_all_ports_are_those_of_802_3ad_bonds_now(kernel):
+    kernel.add_bond("bond0", kernel.add_pf("ens5f1"))
+    kernel.add_bond("bond1", kernel.add_pf("eno1"), mode=BondMode.ACTIVE_BACKUP)
+    kernel.add_bond("bond2", kernel.add_pf("ens5f0"))
+    kernel.add_pf("eno2")
+    with Monitor("eno2", all_ports=True, session=kernel.session()) as monitor:
+        assert monitor.pfs == ("eno2", "ens5f1", "ens5f0")
+
+
+def test_no_such_port_is_an_error_that_says_the_cure(kernel):
+    kernel.add_bond("bond1", kernel.add_pf("eno1"), mode=BondMode.ACTIVE_BACKUP)
+    with pytest.raises(OSError, match=r"is a port of an 802\.3ad bond: name one"):
+        Monitor(all_ports=True, session=kernel.session())
+
+
+@pytest.mark.usefixtures("pf")
+def test_limit_leaves_the_rest_for_the_next_call(watch):
+    monitor = watch("ens5f0", "ens8", "ens9", present=False)
+    assert [change.name for change in monitor.poll(limit=2)] == ["ens5f0", "ens8"]
+    assert [change.name for change in monitor.poll(limit=2)] == ["ens9"]
+    with pytest.raises(ValueError, match="limit"):
+        monitor.poll(limit=0)
+
+
 # ---- Errors
 
 
@@ -470,6 +693,18 @@ def test_fileno_is_readable_when_a_question_is_due(pf, watch):
         assert readable(monitor, SOON)
         changes = monitor.poll(0)
     assert the(changes) == (LacpReason.UP, Cause.ASKED)
+
+
+def test_fileno_falls_silent_after_stop(pf, watch):
+    """A loop that does not unwatch it at once must not spin."""
+    monitor = watch("ens5f0", interval=0.02)
+    monitor.fileno()
+    for _ in range(2):
+        monitor.stop()
+        assert readable(monitor)
+        assert monitor.poll(0) == []
+        pf.lacp_expire()
+        assert not readable(monitor, 0.1)
 
 
 @pytest.mark.usefixtures("pf")
