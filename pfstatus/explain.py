@@ -9,7 +9,7 @@
 
     with Session() as session:
         status = session.get("ens5f0")
-        findings = explain(status, facts("ens5f0", may_set_vfs=session.may_set_vfs()))
+        findings = explain(status, facts(status, may_set_vfs=session.may_set_vfs()))
         assert works(findings), [finding.sentence for finding in findings]
 """
 

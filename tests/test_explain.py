@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
@@ -22,6 +21,7 @@ from pfstatus import (
 )
 from pfstatus.explain import Facts, Level, explain, ranges, works
 
+LACP = Lacp(LacpStatus.UNKNOWN, LacpReason.NO_BOND, "It is in no bond.")
 GOOD_FACTS = Facts(
     may_set_vfs=True,
     driver="ice",
@@ -361,7 +361,37 @@ def root(tmp_path):
 
 @pytest.fixture
 def facts(root, tmp_path):
-    return partial(sysfs.facts, root=root, procfs=tmp_path / "proc")
+    def facts(name, ifindex=7, **options):
+        (root / name / "ifindex").write_text("7\n")
+        pf = LinkStatus(name, LACP, ifname=name, ifindex=ifindex)
+        return sysfs.facts(pf, root=root, procfs=tmp_path / "proc", **options)
+
+    return facts
+
+
+def test_sysfs_of_another_network_namespace_is_not_believed(facts, root):
+    """There ens5f0 is a namesake: another ifindex."""
+    assert facts("ens5f0", ifindex=8, may_set_vfs=True) == Facts(may_set_vfs=True)
+    namesake = LinkStatus("ens5f0", LACP, ifname="ens5f0", ifindex=8)
+    assert sysfs.vf_devices(namesake, root=root) == ()
+
+
+def test_vf_devices_are_read_by_number(facts, root, tmp_path):
+    facts("ens5f0")
+    device = (root / "ens5f0" / "device").resolve()
+    for vf in (10, 2, 0):
+        folder = tmp_path / f"0000:5e:01.{vf}"
+        folder.mkdir()
+        (device / f"virtfn{vf}").symlink_to(folder)
+    (tmp_path / "0000:5e:01.2" / "net" / "ens5f0v2").mkdir(parents=True)
+    (tmp_path / "vfio-pci").mkdir()
+    (tmp_path / "0000:5e:01.10" / "driver").symlink_to(tmp_path / "vfio-pci")
+    status = LinkStatus("enp94s0f0np0", LACP, ifname="ens5f0", ifindex=7)
+    assert sysfs.vf_devices(status, root=root) == (
+        (0, "0000:5e:01.0", None, None),
+        (2, "0000:5e:01.2", None, "ens5f0v2"),
+        (10, "0000:5e:01.10", "vfio-pci", None),
+    )
 
 
 def test_facts_are_read_from_sysfs(facts):
@@ -378,7 +408,9 @@ def test_facts_are_read_from_sysfs(facts):
 
 
 def test_facts_of_what_is_not_there_are_not_known(tmp_path):
-    assert sysfs.facts("ens9", root=tmp_path, procfs=tmp_path) == Facts()
+    assert (
+        sysfs.facts(LinkStatus("ens9", LACP, ifindex=3), root=tmp_path, procfs=tmp_path) == Facts()
+    )
 
 
 def test_kind_is_the_kernels_word(root, facts):

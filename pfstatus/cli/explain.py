@@ -76,7 +76,7 @@ def _judge(session: Session, known: Facts, name: str) -> tuple[LinkStatus, tuple
         status = LinkStatus(name, lacp)
         return status, explain(status, known)
     if known.netns is None:  # sysfs shows the namespace that it was mounted in
-        known = sysfs.facts(status.ifname or name, may_set_vfs=known.may_set_vfs)
+        known = sysfs.facts(status, may_set_vfs=known.may_set_vfs)
     kind, ports = known.kind, known.bond_ports
     if status.ifindex == _LOOPBACK:
         kind = "loopback"
