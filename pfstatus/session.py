@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, overload
 
 from pfstatus._wire import Wire
 from pfstatus.errors import Error, error
@@ -342,6 +342,16 @@ class Session:
         if status.ifindex is None:
             raise error(errno.ENODEV, status.name)
         return status
+
+    @overload  # two, so that a type checker takes the words of a dict for those it wants
+    def set_vf_link_state(
+        self, pf: Pf, settings: Mapping[int, VfSetting], *, chunk: int = 0
+    ) -> tuple[VfResult, ...]: ...
+
+    @overload
+    def set_vf_link_state(
+        self, pf: Pf, settings: Iterable[Vf], *, chunk: int = 0
+    ) -> tuple[VfResult, ...]: ...
 
     def set_vf_link_state(
         self,

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import pickle
+import pydoc
 import re
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from pfstatus import (
     VfResult,
 )
 from pfstatus._core import ffi, lib
+from pfstatus.values import Vfs
 
 HEADER = Path(__file__).parent.parent / "csrc" / "pfstatus.h"
 SCHEMA = json.loads(
@@ -365,3 +367,46 @@ def test_schema_knows_each_word(enum, name, key):
     described = schema_of(name)["properties"][key]
     words = (described.get("anyOf") or [described])[0]["enum"]
     assert [word for word in words if word is not None] == [str(member) for member in enum]
+
+
+# ---- From plain values
+
+
+PLAIN = [UP, EXPIRED, BOND, PF, NOWHERE, Vf(3, VfLinkState.ENABLE), PortState(0xC5)]
+PLAIN += [Change(None, PF, Cause.START), Change(PF, NOWHERE, Cause.RESYNC)]
+PLAIN += [dataclasses.replace(BOND, mode=9, lacp_rate=None), dataclasses.replace(PF, operstate=9)]
+
+
+@pytest.mark.parametrize("value", PLAIN, ids=str)
+def test_plain_value_becomes_the_value_again(value):
+    plain = json.loads(json.dumps(value.to_dict()))
+    plain["a key that is yet to come"] = 1
+    again = type(value).from_dict(plain)
+    assert again == value
+    assert type(again) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain", "words"),
+    [
+        (LinkStatus, {"name": "ens5f0"}, r"no LinkStatus.to_dict\(\): it lacks 'bond'"),
+        (Lacp, UP.to_dict() | {"reason": "gone"}, "'gone' is no LacpReason: up, expired"),
+        (Bond, BOND.to_dict() | {"mode": "fast"}, "'fast' is no BondMode: balance-rr"),
+        (Vf, {"vf": 0, "link_state": "down"}, "must be auto, enable or disable, not 'down'"),
+        (Change, [], r"no Change.to_dict\(\)"),
+        (LinkStatus, PF.to_dict() | {"vfs": 3}, r"no LinkStatus.to_dict\(\): 'int'"),
+        (PortState, {"value": "0x3f"}, "PortState"),
+    ],
+    ids=["missing", "reason", "mode", "vf", "list", "vfs", "octet"],
+)
+def test_what_cannot_be_read_is_said(kind, plain, words):
+    with pytest.raises(ValueError, match=words):
+        kind.from_dict(plain)
+
+
+@pytest.mark.parametrize("kind", [Lacp, Bond, LinkStatus, Change, Vf, Vfs, VfResult])
+def test_help_says_what_each_field_is(kind):
+    said = pydoc.plain(pydoc.render_doc(kind))
+    names = getattr(kind, "_fields", None) or [field.name for field in dataclasses.fields(kind)]
+    for name in names:
+        assert re.search(rf"^ \|  +{name}: [A-Z`]", said, re.MULTILINE), name
