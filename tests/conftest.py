@@ -105,7 +105,7 @@ class VirtualPoll:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Monitor, relay and the fake kernel's drivers live in its time: hours pass in no time."""
     clock = Clock()
-    for module in ("monitor", "relay.loop", "relay.narrator", "relay.setter", "testing"):
+    for module in ("monitor", "relay.loop", "relay.narrator", "relay.setter", "testing.links"):
         monkeypatch.setattr(f"pfstatus.{module}.time", clock)
     poll = SimpleNamespace(poll=clock.poll, POLLIN=select.POLLIN)
     monkeypatch.setattr("pfstatus._readiness.select", poll)

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from pfstatus import AsyncMonitor, Cause, LacpReason, MalformedError, Monitor, VfLinkState
-from pfstatus.testing import nlmsg
+from pfstatus.recording.netlink import nlmsg
 
 NEVER = 3600.0
 SOON = 5.0

@@ -8,8 +8,11 @@ import logging
 import shutil
 import struct
 import subprocess
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pfstatus import (
     Cause,
@@ -21,7 +24,7 @@ from pfstatus import (
     Relay,
     VfLinkState,
 )
-from pfstatus import testing as wire
+from pfstatus.recording import netlink as wire
 from pfstatus.recording.pcapng import Packet, Writer, read
 from pfstatus.testing import replay
 
@@ -107,6 +110,29 @@ def test_file_gives_back_what_was_written_to_the_nanosecond():
     assert list(read(io.BytesIO(written(comment="p\u00e9")))) == PACKETS
 
 
+def test_lost_events_are_an_overrun_to_whoever_opens_the_file():
+    lost = written(PACKETS[3:])[len(written([])) :]
+    assert wire.nlmsg(wire.NLMSG_OVERRUN, b"") in lost
+    assert b"events were lost here" in lost
+
+
+@given(st.integers(0, len(written()) - 1), st.binary(min_size=1, max_size=8))
+def test_damaged_file_is_read_or_refused(at, damage):
+    """No error but ValueError, whatever was overwritten."""
+    whole = written()
+    damaged = io.BytesIO(whole[:at] + damage + whole[at + len(damage) :])
+    with suppress(ValueError):
+        list(read(damaged))
+
+
+@pytest.mark.parametrize("kind", [0x0A0D0D0A, 1, 6], ids=["section", "interface", "packet"])
+@pytest.mark.parametrize("size", range(0, 28, 4))
+def test_block_that_is_too_short_for_what_it_is_is_refused_or_ends_the_file(kind, size):
+    block = struct.pack("=II", kind, 12 + size) + bytes(size) + struct.pack("=I", 12 + size)
+    with pytest.raises(ValueError, match=r"."):
+        list(read(io.BytesIO(written() + block)))
+
+
 def test_file_that_was_cut_off_ends_with_its_last_whole_packet():
     whole = written()
     counts = {
@@ -137,7 +163,7 @@ def test_what_another_tool_adds_is_passed_over():
         (written()[::-1][:4][::-1] * 8, "no pcapng file"),
         (written()[:8] + written()[8:12][::-1] + written()[12:], "endian"),
         (written().replace(b"pfstatus-events", b"some-other-card"), "not a recording of pfstatus"),
-        (written()[:4] + struct.pack("=I", 8) + written()[8:], "a block of 8 bytes"),
+        (written()[:4] + struct.pack("=I", 8) + written()[8:], "8 bytes"),
         (written() + struct.pack("=IIII", 6, 16, 0, 16), "without its head"),
     ],
     ids=["text", "other-block", "byte-order", "other-capture", "length", "packet"],
@@ -177,7 +203,18 @@ def test_replayed_monitor_tells_what_the_recorded_one_told(kernel, recording):
             change()
             told += [(change.cause, change.new.lacp.reason) for change in monitor.poll(30)]
     assert [reason.name for _, reason in told] == ["UP", "EXPIRED", "DEFAULTED", "UP"]
+    spread(path)
     assert changes(replay(path), 4) == told
+
+
+def spread(path):
+    """Have more time pass between the packets than a busy machine needs for one."""
+    with path.open("rb") as file:
+        packets = list(read(file))
+    with path.open("wb") as file:
+        writer = Writer(file)
+        for number, packet in enumerate(packets):
+            writer.add(packet._replace(time_ns=number * 2 * 10**8))
 
 
 def relayed(session, begun) -> list[tuple[str, int | None, str | None]]:

@@ -21,12 +21,14 @@ from pfstatus import (
     Vf,
     VfLinkState,
 )
-from pfstatus import testing as kernel
 from pfstatus._wire import decode, encode_vf_set
-from pfstatus.testing import FakeBond, FakeBridge, FakePf, nla, nlas, nlmsg
+from pfstatus.recording import netlink
+from pfstatus.recording.netlink import nla, nlas, nlmsg
+from pfstatus.testing import FakeBond, FakeBridge, FakePf
+from pfstatus.testing import links as kernel
 
-VFS = kernel.RTEXT_FILTER_VF | kernel.RTEXT_FILTER_SKIP_STATS
-VFS_WITH_STATS = kernel.RTEXT_FILTER_VF
+VFS = netlink.RTEXT_FILTER_VF | kernel.RTEXT_FILTER_SKIP_STATS
+VFS_WITH_STATS = netlink.RTEXT_FILTER_VF
 WITH_OR_WITHOUT_STATS = pytest.mark.parametrize(
     "mask", [VFS, VFS_WITH_STATS], ids=["without-stats", "with-stats"]
 )
@@ -43,14 +45,14 @@ def bonded_pf(vfs: int = 0, *, mode: int = BondMode.IEEE_802_3AD) -> FakePf:
     return pf
 
 
-def link_message(*attributes: bytes, kind: int = kernel.RTM_NEWLINK, family: int = 0) -> bytes:
-    name = nla(kernel.IFLA_IFNAME, b"ens5f0\0")
-    body = kernel.ifinfomsg(7, family=family) + name + b"".join(attributes)
+def link_message(*attributes: bytes, kind: int = netlink.RTM_NEWLINK, family: int = 0) -> bytes:
+    name = nla(netlink.IFLA_IFNAME, b"ens5f0\0")
+    body = netlink.ifinfomsg(7, family=family) + name + b"".join(attributes)
     return nlmsg(kind, body)
 
 
 def vf_info(vf: int, state: int) -> bytes:
-    return nla(kernel.IFLA_VF_INFO, nla(kernel.IFLA_VF_LINK_STATE, struct.pack("=2I", vf, state)))
+    return nla(netlink.IFLA_VF_INFO, nla(netlink.IFLA_VF_LINK_STATE, struct.pack("=2I", vf, state)))
 
 
 def num_vf(count: int) -> bytes:
@@ -158,7 +160,7 @@ def test_longer_attributes_are_read_as_far_as_they_are_known():
 @pytest.mark.parametrize(
     ("attribute", "payload"),
     [
-        (kernel.IFLA_IFNAME, b""),
+        (netlink.IFLA_IFNAME, b""),
         (kernel.IFLA_MASTER, b"\1\0\0"),
         (kernel.IFLA_OPERSTATE, b""),
         (kernel.IFLA_NUM_VF, b"\1\0"),
@@ -171,8 +173,8 @@ def test_longer_attributes_are_read_as_far_as_they_are_known():
             kernel.IFLA_LINKINFO,
             nla(kernel.IFLA_INFO_KIND, b"bond\0") + nla(2, nla(23, nla(1, b"\1\0"))),
         ),
-        (kernel.IFLA_VFINFO_LIST, nla(kernel.IFLA_VF_INFO, nla(5, b"\0\0\0\0"))),
-        (kernel.IFLA_VFINFO_LIST, nla(kernel.IFLA_VF_INFO, b"\xff\xff")),
+        (netlink.IFLA_VFINFO_LIST, nla(netlink.IFLA_VF_INFO, nla(5, b"\0\0\0\0"))),
+        (netlink.IFLA_VFINFO_LIST, nla(netlink.IFLA_VF_INFO, b"\xff\xff")),
     ],
     ids=[
         "ifname", "master", "operstate", "num-vf", "linkinfo", "port-aggregator", "port-actor",
@@ -243,7 +245,7 @@ def test_vf_list_of_any_size_is_read_whole(count, mask):
 )
 def test_fake_kernel_s_list_wraps_as_the_real_one_s(count, mask, said):
     message = bonded_pf(count).message(mask)
-    (length,) = struct.unpack_from("=H", message, offset_of(message, kernel.IFLA_VFINFO_LIST))
+    (length,) = struct.unpack_from("=H", message, offset_of(message, netlink.IFLA_VFINFO_LIST))
     assert length == said
 
 
@@ -267,13 +269,13 @@ def test_vfs_out_of_order_keep_the_kernel_s_order():
 
 
 def test_link_state_that_has_no_name_is_left_out():
-    vf_list = nla(kernel.IFLA_VFINFO_LIST, vf_info(0, 0), vf_info(1, 3), vf_info(2, 2))
+    vf_list = nla(netlink.IFLA_VFINFO_LIST, vf_info(0, 0), vf_info(1, 3), vf_info(2, 2))
     assert decode(link_message(num_vf(3), vf_list))[2] == ((0, 0), (2, 2))
 
 
 def test_vf_whose_driver_tells_no_link_state_is_left_out():
-    mac = nla(kernel.IFLA_VF_INFO, nla(kernel.IFLA_VF_MAC, bytes(36)))
-    vf_list = nla(kernel.IFLA_VFINFO_LIST, mac, vf_info(1, 2))
+    mac = nla(netlink.IFLA_VF_INFO, nla(kernel.IFLA_VF_MAC, bytes(36)))
+    vf_list = nla(netlink.IFLA_VFINFO_LIST, mac, vf_info(1, 2))
     assert decode(link_message(num_vf(2), vf_list))[2] == ((1, 2),)
 
 
@@ -281,7 +283,7 @@ def test_vf_whose_driver_tells_no_link_state_is_left_out():
 @pytest.mark.parametrize("by", [-196, -4, 4, 196])
 def test_list_whose_length_lies_is_malformed(count, by):
     message = bonded_pf(count).message(VFS)
-    at = offset_of(message, kernel.IFLA_VFINFO_LIST)
+    at = offset_of(message, netlink.IFLA_VFINFO_LIST)
     (length,) = struct.unpack_from("=H", message, at)
     with pytest.raises(MalformedError):
         decode(patched(message, at, struct.pack("=H", length + by)))
@@ -306,7 +308,7 @@ def test_more_vfs_announced_than_listed_is_a_sparse_list():
 @pytest.mark.parametrize("length", [0, 1, 3, 197, 0xFFFF])
 def test_entry_whose_length_lies_is_malformed(length):
     message = bonded_pf(2).message(VFS)
-    at = offset_of(message, kernel.IFLA_VFINFO_LIST) + 4
+    at = offset_of(message, netlink.IFLA_VFINFO_LIST) + 4
     with pytest.raises(MalformedError):
         decode(patched(message, at, struct.pack("=H", length)))
 
@@ -318,8 +320,8 @@ def test_entry_whose_length_lies_is_malformed(length):
     "message",
     [
         link_message(family=7),
-        link_message(family=7, kind=kernel.RTM_DELLINK),
-        nlmsg(kernel.NLMSG_DONE, bytes(4)),
+        link_message(family=7, kind=netlink.RTM_DELLINK),
+        nlmsg(netlink.NLMSG_DONE, bytes(4)),
         nlmsg(20, bytes(8)),
     ],
     ids=["AF_BRIDGE", "bridge-port-left", "NLMSG_DONE", "RTM_NEWADDR"],
@@ -334,8 +336,8 @@ def test_message_of_something_else_is_none(message):
         b"",
         bytes(15),
         bytes(16),
-        struct.pack("=IHHII", 33, kernel.RTM_NEWLINK, 0, 0, 0) + bytes(16),
-        nlmsg(kernel.RTM_NEWLINK, bytes(15)),
+        struct.pack("=IHHII", 33, netlink.RTM_NEWLINK, 0, 0, 0) + bytes(16),
+        nlmsg(netlink.RTM_NEWLINK, bytes(15)),
     ],
     ids=["empty", "short-header", "zero-length", "longer-than-data", "short-ifinfomsg"],
 )
@@ -425,15 +427,15 @@ settings = st.lists(st.tuples(st.integers(0, 2**32 - 1), st.sampled_from(VfLinkS
 def read_vf_set(message: bytes) -> tuple[int, int, list[tuple[int, int]]]:
     """(ifindex, seq, settings) of an RTM_SETLINK."""
     length, kind, flags, seq, port = struct.unpack_from("=IHHII", message)
-    assert (length, kind, port) == (len(message), kernel.RTM_SETLINK, 0)
-    assert flags == kernel.NLM_F_ACK | 1
+    assert (length, kind, port) == (len(message), netlink.RTM_SETLINK, 0)
+    assert flags == netlink.NLM_F_ACK | 1
     found = []
     for attribute, vf_list in nlas(message[HEADER:]):
-        assert attribute == kernel.IFLA_VFINFO_LIST
+        assert attribute == netlink.IFLA_VFINFO_LIST
         for entry, info in nlas(vf_list):
-            assert entry == kernel.IFLA_VF_INFO
+            assert entry == netlink.IFLA_VF_INFO
             ((kind, setting),) = nlas(info)
-            assert kind == kernel.IFLA_VF_LINK_STATE
+            assert kind == netlink.IFLA_VF_LINK_STATE
             found.append(struct.unpack("=2I", setting))
     return struct.unpack_from("=i", message, 20)[0], seq, found
 

@@ -26,7 +26,8 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "_timer": 2,
     "_wire": 2,
     "_readiness": 3,
-    "recording.pcapng": 2,
+    "recording.netlink": 2,
+    "recording.pcapng": 3,
     "explain": 2,
     "session": 3,
     "sysfs": 3,
@@ -34,7 +35,9 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "recording.replay": 4,
     "wait": 5,
     "observer": 5,
-    "testing": 5,
+    "testing.links": 5,
+    "testing.server": 6,
+    "testing": 7,
     "aio": 6,
     "relay.pace": 6,
     "relay.policy": 6,
@@ -158,6 +161,28 @@ def test_module_keeps_its_hands_off_the_privates_of_others(module):
         and ast.unparse(node.value) not in {"self", "cls", "lib"}
     }
     assert not foreign
+
+
+def test_checkout_that_was_not_built_says_the_cure(tmp_path):
+    for path in FILES.values():
+        copy = tmp_path / path.relative_to(SOURCE.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    (tmp_path / "pfstatus/__init__.py").write_bytes((SOURCE / "__init__.py").read_bytes())
+    here = repr(str(tmp_path))
+    code = f"""
+import sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if "ditable" not in repr(finder)]
+sys.path.insert(0, {here})
+import pfstatus
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert ran.returncode == 1
+    last = ran.stderr.splitlines()[-1]
+    assert last.startswith(f"ImportError: pfstatus is not built in {tmp_path}/pfstatus: install it")
+    assert "pip install ." in last
 
 
 def test_package_needs_cffi_alone():

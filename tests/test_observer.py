@@ -13,7 +13,7 @@ from functools import partial
 import pytest
 
 from pfstatus import Cause, Error, LacpReason, MalformedError, Monitor, Observer
-from pfstatus.testing import nlmsg
+from pfstatus.recording.netlink import nlmsg
 
 NEVER = 3600.0
 SOON = 5.0

@@ -23,9 +23,10 @@ from pfstatus import (
     Relay,
     VfLinkState,
 )
+from pfstatus.recording.netlink import nlmsg
 from pfstatus.relay.numvfs import NumVfs
 from pfstatus.relay.ownership import Ownership
-from pfstatus.testing import FakeKernel, nlmsg
+from pfstatus.testing import FakeKernel
 
 AUTO, ENABLE, DISABLE = VfLinkState
 DRIVER = 1e-5  # seconds that a quick driver needs for a VF

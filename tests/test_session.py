@@ -22,7 +22,7 @@ from pfstatus import (
     Vf,
     VfLinkState,
 )
-from pfstatus import testing as wire
+from pfstatus.recording import netlink as wire
 
 AUTO, ENABLE, DISABLE = VfLinkState
 LONG_NAME = "enp216s0f0np0-by-path-pci"

@@ -12,7 +12,7 @@ import pytest
 
 import pfstatus.aio
 from pfstatus import LacpReason, LacpTimeoutError, MalformedError, wait_for
-from pfstatus.testing import nlmsg
+from pfstatus.recording.netlink import nlmsg
 
 SOON = 5.0
 

@@ -12,7 +12,7 @@ import pytest
 
 from pfstatus import Error, LinkNotFoundError, NotPermittedError, OperState
 from pfstatus import _wire as core
-from pfstatus.testing import IFLA_IFNAME, RTM_NEWLINK, ifinfomsg, nla, nlmsg
+from pfstatus.recording.netlink import IFLA_IFNAME, RTM_NEWLINK, ifinfomsg, nla, nlmsg
 
 CLOSED_BY_A_HANDLER = """
 import os, random, signal, socket

@@ -2,7 +2,8 @@
 
 One packet is one datagram, after the 16 bytes of LINKTYPE_NETLINK. The two sockets of a session
 are two interfaces, and each packet says whether it went out or came in, so that a recording holds
-all that a tap was shown (``Session(tap=...)``).
+all that a tap was shown (``Session(tap=...)``). Where events were lost, which the kernel says by no
+message, an NLMSG_OVERRUN stands for that, with a comment.
 
 Sources: draft-ietf-opsawg-pcapng; https://www.tcpdump.org/linktypes/LINKTYPE_NETLINK.html;
 uapi/linux/if_packet.h and if_arp.h, as nlmon(4) devices use them.
@@ -16,6 +17,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from pfstatus.recording.netlink import NLMSG_OVERRUN, messages, nlmsg
 from pfstatus.values import Direction
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ _NANOSECONDS = 9
 _COOKED = struct.Struct(">HH10xH")
 _SOCKETS = ("pfstatus-requests", "pfstatus-events")
 _LOST = "events were lost here"
+_BLOCK_MAX = 1 << 26
+"""Bytes of the largest block that is believed; a datagram has 256 KiB at most."""
 
 
 class Packet(NamedTuple):
@@ -99,7 +103,7 @@ class Writer:
         """Add a packet."""
         out = packet.direction is Direction.REQUEST
         kind = _PACKET_KERNEL if out else _PACKET_USER
-        data = _COOKED.pack(kind, _ARPHRD_NETLINK, 0) + packet.data
+        data = _COOKED.pack(kind, _ARPHRD_NETLINK, 0) + (packet.data or nlmsg(NLMSG_OVERRUN, b""))
         high, low = packet.time_ns >> 32, packet.time_ns & 0xFFFFFFFF
         socket = int(packet.direction is Direction.EVENT)
         head = struct.pack("=IIIII", socket, high, low, len(data), len(data))
@@ -140,20 +144,22 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     first = True
     while len(head := file.read(8)) == 8:
         kind, length = struct.unpack("=II", head)
+        believed = 12 <= length <= _BLOCK_MAX and length % 4 == 0
         if kind == _SECTION:  # its length is in the byte order that it tells only now
             magic = file.read(4)
             if magic == order[::-1]:
                 msg = f"recorded on a machine that is not {sys.byteorder}-endian"
                 raise ValueError(msg)
-            body = magic + file.read(max(0, length - 16))
+            believed &= magic == order or len(magic) < 4
+            body = magic + (file.read(max(0, length - 16)) if believed else b"")
         elif first:
             msg = "no pcapng file"
             raise ValueError(msg)
         else:
-            body = file.read(max(0, length - 12))
+            body = file.read(length - 12) if believed else b""
         first = False
-        if length < 12 or length % 4:
-            msg = f"a block of {length} bytes"
+        if not believed:
+            msg = f"no block of a recording: type {kind:#x}, {length} bytes"
             raise ValueError(msg)
         if len(body) != length - 12 or len(file.read(4)) != 4:
             return
@@ -162,7 +168,7 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _socket(body: bytes) -> bytes:
     """The name of an interface, once it is one of ours."""
-    linktype = struct.unpack_from("=H", body)[0]
+    linktype = int.from_bytes(body[:2], sys.byteorder)
     options = dict(_read_options(body[8:]))
     name = options.get(_IF_NAME, b"")
     if linktype != _LINKTYPE_NETLINK or name.decode("ascii", "replace") not in _SOCKETS:
@@ -186,7 +192,10 @@ def _packet(body: bytes, sockets: list[bytes]) -> Packet:
         direction = Direction.EVENT
     else:
         direction = Direction.REQUEST if kind == _PACKET_KERNEL else Direction.ANSWER
-    return Packet(high << 32 | low, direction, body[20 + _COOKED.size : 20 + captured])
+    data = body[20 + _COOKED.size : 20 + captured]
+    if [message.kind for message in messages(data)] == [NLMSG_OVERRUN]:
+        data = b""
+    return Packet(high << 32 | low, direction, data)
 
 
 def _read_options(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -5,13 +5,29 @@ from __future__ import annotations
 import errno
 import select
 import socket
-import struct
 import threading
 import time
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from pfstatus.recording.netlink import (
+    IFLA_ALT_IFNAME,
+    IFLA_EXT_MASK,
+    IFLA_IFNAME,
+    IFLA_VF_LINK_STATE,
+    IFLA_VFINFO_LIST,
+    NLM_F_DUMP,
+    NLMSG_ERROR,
+    RTEXT_FILTER_VF,
+    RTM_GETLINK,
+    RTM_NEWLINK,
+    RTM_SETLINK,
+    Message,
+    ack,
+    messages,
+    nlas,
+)
 from pfstatus.recording.pcapng import read
 from pfstatus.session import Session
 from pfstatus.values import Direction
@@ -27,17 +43,6 @@ _SLACK = 0.05
 _PATIENCE = 1.0
 """Seconds by which it may be late where a setting was recorded that did not come yet: what was
 read after that would tell of its effect."""
-_NLMSG_ERROR = 2
-_RTM_NEWLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 18, 19
-_F_DUMP, _F_CAPPED, _F_ACK_TLVS = 0x300, 0x100, 0x200
-_IFLA_IFNAME, _IFLA_VFINFO_LIST, _IFLA_EXT_MASK, _IFLA_ALT_IFNAME = 3, 22, 29, 53
-_IFLA_VF_LINK_STATE = 5
-_NLA_TYPE_MASK = 0x3FFF
-_MSG_ATTRIBUTE = 1
-_FILTER_VF = 0x1
-_HEADER = struct.Struct("=IHHII")
-_IFINFOMSG = struct.Struct("=BxHiII")
-
 Question = tuple[object, ...]
 """What is asked: the same for two requests that differ in their sequence number alone."""
 
@@ -79,88 +84,48 @@ def replay(path: str | os.PathLike[str], *, speed: float = 1.0) -> Session:
     return Session.from_fds(request.detach(), event.detach())
 
 
-class _Message(NamedTuple):
-    """One netlink message."""
-
-    kind: int
-    flags: int
-    seq: int
-    body: bytes
-
-    def packed(self, seq: int) -> bytes:
-        """As the kernel would send it to a socketpair, whose port is 0."""
-        length = _HEADER.size + len(self.body)
-        return _HEADER.pack(length, self.kind, self.flags, seq, 0) + self.body
-
-
 class _Answer:
     """All messages that answered one request."""
 
-    def __init__(self, at: float, request: _Message) -> None:
+    def __init__(self, at: float, request: Message) -> None:
         self.at = at
         self.request = request
-        self.messages: list[_Message] = []
+        self.messages: list[Message] = []
 
     def refuses(self) -> bool:
         """Whether it is an error."""
-        return any(m.kind == _NLMSG_ERROR and m.body[:4] != bytes(4) for m in self.messages)
+        return any(m.kind == NLMSG_ERROR and m.body[:4] != bytes(4) for m in self.messages)
 
 
-def _messages(datagram: bytes) -> Iterator[_Message]:
-    while len(datagram) >= _HEADER.size:
-        length, kind, flags, seq, _ = _HEADER.unpack_from(datagram)
-        if not _HEADER.size <= length <= len(datagram):
-            return
-        yield _Message(kind, flags, seq, datagram[_HEADER.size : length])
-        datagram = datagram[length + -length % 4 :]
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= 4:
-        length, kind = struct.unpack_from("=HH", data)
-        if length < 4:
-            return
-        yield kind & _NLA_TYPE_MASK, data[4:length]
-        data = data[length + -length % 4 :]
-
-
-def _link(message: _Message) -> tuple[int, dict[int, bytes]]:
-    """Index and attributes of a link message."""
-    _, _, ifindex, _, _ = _IFINFOMSG.unpack_from(message.body)
-    return ifindex, dict(_attributes(message.body[_IFINFOMSG.size :]))
-
-
-def _question(message: _Message) -> Question:
-    if message.kind != _RTM_GETLINK or message.flags & _F_DUMP:
+def _question(message: Message) -> Question:
+    if message.kind != RTM_GETLINK or message.flags & NLM_F_DUMP:
         return message.kind, message.body
-    ifindex, attributes = _link(message)
-    name = attributes.get(_IFLA_IFNAME) or attributes.get(_IFLA_ALT_IFNAME) or b""
-    mask = int.from_bytes(attributes.get(_IFLA_EXT_MASK, b"")[:1])
-    return _RTM_GETLINK, ifindex or name, bool(mask & _FILTER_VF)
+    ifindex, attributes = message.link()
+    name = attributes.get(IFLA_IFNAME) or attributes.get(IFLA_ALT_IFNAME) or b""
+    mask = int.from_bytes(attributes.get(IFLA_EXT_MASK, b"")[:1])
+    return RTM_GETLINK, ifindex or name, bool(mask & RTEXT_FILTER_VF)
 
 
-def _vf_questions(setting: _Message) -> list[Question]:
+def _vf_questions(setting: Message) -> list[Question]:
     """One for each VF that is set: another program may put them into other messages."""
-    ifindex, attributes = _link(setting)
-    vfs = [
-        dict(_attributes(info)) for _, info in _attributes(attributes.get(_IFLA_VFINFO_LIST, b""))
-    ]
-    return [(_RTM_SETLINK, ifindex, vf.get(_IFLA_VF_LINK_STATE)) for vf in vfs]
+    ifindex, attributes = setting.link()
+    vfs = [dict(nlas(info)) for _, info in nlas(attributes.get(IFLA_VFINFO_LIST, b""))]
+    return [(RTM_SETLINK, ifindex, vf.get(IFLA_VF_LINK_STATE)) for vf in vfs]
 
 
 def _also_answers(answer: _Answer) -> set[Question]:
     """The same by another name or index, and without its VFs, of which less is told then."""
     request, first = answer.request, answer.messages[0]
     questions = {_question(request)}
-    if request.kind == _RTM_SETLINK:
+    if request.kind == RTM_SETLINK:
         settings = _vf_questions(request)
         if len(settings) == 1 or not answer.refuses():  # which of several it refused, others tell
             questions.update(settings)
-    elif first.kind == _RTM_NEWLINK and not request.flags & _F_DUMP:
-        ifindex, attributes = _link(first)
+    elif first.kind == RTM_NEWLINK and not request.flags & NLM_F_DUMP:
+        ifindex, attributes = first.link()
         _, asked, vfs = _question(request)
-        for key in (asked, ifindex, attributes.get(_IFLA_IFNAME)):
-            questions |= {(_RTM_GETLINK, key, False), (_RTM_GETLINK, key, vfs)}
+        for key in (asked, ifindex, attributes.get(IFLA_IFNAME)):
+            questions |= {(RTM_GETLINK, key, False), (RTM_GETLINK, key, vfs)}
     return questions
 
 
@@ -180,7 +145,7 @@ class _Recording:
                 # A socketpair cannot say ENOBUFS: what is unreadable was lost.
                 self.events.append((at, data or b"lost"))
                 continue
-            for message in _messages(data):
+            for message in messages(data):
                 if direction is Direction.REQUEST:
                     asked[message.seq] = _Answer(at, message)
                 elif message.seq in asked:
@@ -189,7 +154,7 @@ class _Recording:
             msg = "nothing was recorded"
             raise ValueError(msg)
         for answer in asked.values():
-            if answer.request.kind == _RTM_SETLINK and _vf_questions(answer.request):
+            if answer.request.kind == RTM_SETLINK and _vf_questions(answer.request):
                 self.settings.append(answer.at)
             for question in _also_answers(answer) if answer.messages else ():
                 self.answers[question].append(answer)
@@ -198,9 +163,9 @@ class _Recording:
     def _accept(self, given: Iterable[_Answer]) -> None:
         """A VF that was not tried again after its message was refused had been set by then."""
         for answer in given:
-            if answer.request.kind == _RTM_SETLINK and answer.refuses():
+            if answer.request.kind == RTM_SETLINK and answer.refuses():
                 accepted = _Answer(answer.at, answer.request)
-                accepted.messages = [_Message(_NLMSG_ERROR, 0, 0, bytes(4 + _HEADER.size))]
+                accepted.messages = [ack(answer.request)]
                 for question in _vf_questions(answer.request):
                     self.answers.setdefault(question, [accepted])
 
@@ -227,7 +192,7 @@ class _Player:
                 select.select([self._request], [], [])
                 self._began = time.monotonic()
                 while datagram := self._wait():
-                    for message in _messages(datagram):
+                    for message in messages(datagram):
                         self._answer(message)
             except (BrokenPipeError, ConnectionResetError):
                 return
@@ -261,21 +226,21 @@ class _Player:
                 return
             self._next_event += 1
 
-    def _answer(self, request: _Message) -> None:
+    def _answer(self, request: Message) -> None:
         known = self._recording.answers
         questions = [_question(request)]
-        if questions[0] not in known and request.kind == _RTM_SETLINK:
+        if questions[0] not in known and request.kind == RTM_SETLINK:
             questions = _vf_questions(request)
         if not questions or any(question not in known for question in questions):
-            self._request.send(_refusal(request).packed(request.seq))
+            self._request.send(_refusal(request)._replace(seq=request.seq).packed())
             return
         answers = [self._choose(question) for question in questions]
         answer = next((one for one in answers if one.refuses()), answers[-1])
-        if request.kind == _RTM_SETLINK:
+        if request.kind == RTM_SETLINK:
             self._set_until = max(self._set_until, answer.at)
         self._tell(answer.at)  # what was told before this was asked
         for message in answer.messages:
-            self._request.send(message.packed(request.seq))
+            self._request.send(message._replace(seq=request.seq).packed())
 
     def _choose(self, question: Question) -> _Answer:
         """The next answer, unless it is too early for that; late ones are left out."""
@@ -293,10 +258,6 @@ class _Player:
         return answers[which]
 
 
-def _refusal(request: _Message) -> _Message:
-    code = errno.ENODEV if request.kind == _RTM_GETLINK else errno.EOPNOTSUPP
-    text = b"not in the recording\0"
-    header = _HEADER.pack(_HEADER.size + len(request.body), request.kind, request.flags, 0, 0)
-    attribute = struct.pack("=HH", 4 + len(text), _MSG_ATTRIBUTE) + text + bytes(-len(text) % 4)
-    body = struct.pack("=i", -code) + header + attribute
-    return _Message(_NLMSG_ERROR, _F_CAPPED | _F_ACK_TLVS, request.seq, body)
+def _refusal(request: Message) -> Message:
+    code = errno.ENODEV if request.kind == RTM_GETLINK else errno.EOPNOTSUPP
+    return ack(request, code, "not in the recording")

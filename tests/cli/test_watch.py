@@ -11,7 +11,7 @@ import pytest
 from pfstatus import BondMode, Cause, Change, LacpRate, OperState, VfLinkState
 from pfstatus.cli.text import WIDTH, Painter
 from pfstatus.cli.watch import _lines
-from pfstatus.testing import nlmsg
+from pfstatus.recording.netlink import nlmsg
 
 DISABLE = VfLinkState.DISABLE
 
