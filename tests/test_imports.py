@@ -163,28 +163,6 @@ def test_module_keeps_its_hands_off_the_privates_of_others(module):
     assert not foreign
 
 
-def test_checkout_that_was_not_built_says_the_cure(tmp_path):
-    for path in FILES.values():
-        copy = tmp_path / path.relative_to(SOURCE.parent)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
-    (tmp_path / "pfstatus/__init__.py").write_bytes((SOURCE / "__init__.py").read_bytes())
-    here = repr(str(tmp_path))
-    code = f"""
-import sys
-sys.meta_path[:] = [finder for finder in sys.meta_path if "ditable" not in repr(finder)]
-sys.path.insert(0, {here})
-import pfstatus
-"""
-    ran = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert ran.returncode == 1
-    last = ran.stderr.splitlines()[-1]
-    assert last.startswith(f"ImportError: pfstatus is not built in {tmp_path}/pfstatus: install it")
-    assert "pip install ." in last
-
-
 def test_package_needs_cffi_alone():
     code = (
         "import sys; before = set(sys.modules); import pfstatus;"
