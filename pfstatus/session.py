@@ -384,6 +384,8 @@ class Session:
             msg = f"chunk must not be negative: {chunk!r}"
             raise ValueError(msg)
         status = self._known(pf)
+        errors = self._wire.vf_set(status, vfs, states, chunk) or repeat(None)
+        return tuple(map(_result, zip(vfs, states, errors, strict=False)))
 
     def may_set_vfs(self) -> bool:
         """Whether the kernel would let this process set VFs (CAP_NET_ADMIN). Changes nothing."""

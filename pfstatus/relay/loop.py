@@ -65,7 +65,6 @@ class _Pf:
         self.sent: list[Sent] = []  # of it, and not yet thought about
         self.doubtful: Sent | None = None  # all ENODEV: the PF may be gone
         self.unsupported = False  # since LACP last changed
-        self.alias: str | None = None  # another configured name of the same PF
         self.num_vfs: NumVfs | None = None
         self.signature: Signature | None = None
         self.bond: tuple[int, int | None] | None = None  # whose ports were counted
@@ -80,8 +79,8 @@ class _Pf:
 
     @property
     def lacp(self) -> LacpStatus:
-        """What counts for its VFs, which are served under one name."""
-        if self.status is None or self.alias:
+        """What counts for its VFs. Of a PF by two names the monitor tells under one."""
+        if self.status is None:
             return LacpStatus.UNKNOWN
         return self.status.lacp.status
 
@@ -339,13 +338,6 @@ class Relay:
             pf.pace = Pacer(self._budget, self._interval)
             pf.num_vfs = pf.signature = pf.bond = None
             self._narrator.new_nic(pf.name)
-        names: dict[int, str] = {}
-        for other in self._pfs.values():
-            if other.ifindex is not None:
-                was, name = other.alias, names.setdefault(other.ifindex, other.name)
-                other.alias = name if name != other.name else None
-                if was != other.alias:
-                    self._turn_over(other)
         self._check_due = -math.inf
 
     # Looking
@@ -406,8 +398,8 @@ class Relay:
         now = time.monotonic()
         self._check_due = now + self._interval
         for pf in self._pfs.values():
-            self._narrator.alias(pf.name, pf.alias)
-            if pf.status is None or pf.ifindex is None or pf.alias:
+            self._narrator.alias(pf.name, self._monitor.same_as(pf.name))
+            if pf.status is None or pf.ifindex is None:
                 continue
             self._narrator.rival(pf.name, self._claims.claim(pf.ifindex))
             if pf.num_vfs is None:
@@ -541,7 +533,7 @@ class Relay:
     def _end(self) -> None:
         for pf in self._pfs.values():
             ours = self._ownership.disabled(pf.ifindex)
-            if not ours or pf.alias:
+            if not ours:
                 continue
             if self._policy.on_exit == "keep":
                 if pf.lacp is not LacpStatus.UP:
