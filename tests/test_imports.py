@@ -32,6 +32,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "session": 3,
     "sysfs": 3,
     "monitor": 4,
+    "recording.capture": 4,
     "recording.replay": 4,
     "wait": 5,
     "observer": 5,

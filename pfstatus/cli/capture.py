@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -26,15 +25,13 @@ from pfstatus.cli.base import YES, changes, names, open_session
 from pfstatus.cli.text import complain
 from pfstatus.errors import Error
 from pfstatus.monitor import Monitor
-from pfstatus.recording.pcapng import Writer
+from pfstatus.recording.capture import Capture
 from pfstatus.relay.program import end_by_signal
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from pfstatus.session import Session
-    from pfstatus.values import Direction
 
 NAME = "capture"
 
@@ -58,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         watched = names(session, args.interfaces)
     with _open(args.file) as file:
         try:
-            recording = _Recording(file, f"pfstatus capture {' '.join(args.interfaces)}".strip())
+            recording = Capture(file, f"pfstatus capture {' '.join(args.interfaces)}".strip())
             _record(args, watched, recording)
             if recording.failure:
                 raise recording.failure
@@ -70,28 +67,16 @@ def run(args: argparse.Namespace) -> int:
     return YES
 
 
-def _record(args: argparse.Namespace, watched: list[str], recording: _Recording) -> None:
-    with open_session(args, events=True, tap=recording) as session:
-        session.may_set_vfs()  # so that the recording tells
-        with Monitor(*watched, every_event=True, session=session) as monitor:
-            recording.stop = monitor.stop
-            end_by_signal(monitor.stop)
-            _watch(monitor, args.seconds)
-
-
-class _Recording(Writer):
-    """A tap that keeps what went wrong until the question in whose midst it is called is over."""
-
-    failure: OSError | None = None
-    stop: Callable[[], None] = staticmethod(lambda: None)
-    """Ends the recording, once there is something to end."""
-
-    def __call__(self, direction: Direction, data: bytes) -> None:
-        try:
-            self.write(direction, data)
-        except OSError as exc:
-            self.failure = exc
-            self.stop()
+def _record(args: argparse.Namespace, watched: list[str], recording: Capture) -> None:
+    until = None if args.seconds is None else time.monotonic() + args.seconds
+    with (
+        open_session(args, events=True, tap=recording.tap) as session,
+        Monitor(*watched, every_event=True, session=session) as monitor,
+    ):
+        recording.on_failure = monitor.stop
+        end_by_signal(monitor.stop)
+        if not recording.failure:
+            recording.follow(session, changes(monitor, until))
 
 
 def _refuse_interface(session: Session, file: str) -> None:
@@ -129,13 +114,3 @@ def _open(name: str) -> BinaryIO:
     except FileExistsError as exc:
         exc.strerror = "it is there already: name a new file"
         raise
-
-
-def _watch(monitor: Monitor, seconds: float | None) -> None:
-    until = None if seconds is None else time.monotonic() + seconds
-    lacp: dict[str, object] = {}
-    for change in changes(monitor, until):
-        if change.new.ifindex and lacp.get(change.name) != change.new.lacp:
-            with suppress(Error):  # which is recorded, too
-                monitor.session.get(change.name)
-        lacp[change.name] = change.new.lacp
