@@ -25,7 +25,7 @@ def accepted(session: Session, pf: LinkStatus, result: VfResult) -> None:
         print(result.error.extack, result.error.filename)
 
 def refused(session: Session) -> None:
-    session.set_vf_link_state("ens5f0", {0: "down"})  # call-overload
+    session.set_vf_link_state("ens5f0", {0: "down"})  # dict-item
     Monitor(["ens5f0"])  # arg-type
     AsyncMonitor("ens5f0", interval=5)  # call-arg
     session.get(7)  # arg-type
