@@ -31,13 +31,18 @@ from pfstatus.values import (
     LinkStatus,
     OperState,
     PortState,
+    Say,
     Vf,
     VfLinkState,
     VfResult,
 )
 
 if TYPE_CHECKING:
+    from pfstatus._port import Port
     from pfstatus.aio import AsyncMonitor
+    from pfstatus.heartbeat.aio import AsyncHeartbeat
+    from pfstatus.heartbeat.values import Beat, HeartbeatMode, HeartbeatState, Outcome, Partner
+    from pfstatus.heartbeat.watch import Heartbeat
     from pfstatus.observer import Observer
     from pfstatus.relay.loop import Relay
     from pfstatus.relay.policy import Plan, Policy, plan
@@ -47,7 +52,9 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AsyncHeartbeat",
     "AsyncMonitor",
+    "Beat",
     "Bond",
     "BondMode",
     "Cause",
@@ -55,6 +62,9 @@ __all__ = [
     "Direction",
     "Error",
     "EventsLostError",
+    "Heartbeat",
+    "HeartbeatMode",
+    "HeartbeatState",
     "Kind",
     "Lacp",
     "LacpRate",
@@ -72,11 +82,15 @@ __all__ = [
     "Observer",
     "OperState",
     "Outbox",
+    "Outcome",
+    "Partner",
     "Plan",
     "Policy",
+    "Port",
     "PortState",
     "Relay",
     "Report",
+    "Say",
     "Session",
     "Vf",
     "VfLinkState",
@@ -90,13 +104,21 @@ __all__ = [
 # What a program that only watches does without is imported when it is first asked for: half of
 # the import's time, a tenth of the memory.
 _LATER = {
+    "AsyncHeartbeat": "heartbeat.aio",
     "AsyncMonitor": "aio",
+    "Beat": "heartbeat.values",
+    "Heartbeat": "heartbeat.watch",
+    "HeartbeatMode": "heartbeat.values",
+    "HeartbeatState": "heartbeat.values",
     "Kind": "relay.report",
     "LacpTimeoutError": "wait",
     "Observer": "observer",
     "Outbox": "relay.report",
+    "Outcome": "heartbeat.values",
+    "Partner": "heartbeat.values",
     "Plan": "relay.policy",
     "Policy": "relay.policy",
+    "Port": "_port",
     "Relay": "relay.loop",
     "Report": "relay.report",
     "json_lines": "relay.report",

@@ -6,7 +6,7 @@ One ``Port`` is one ``struct pfs_port``: one thread at a time.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from pfstatus._busy import Owner, call
 from pfstatus._core import ffi, lib
@@ -96,7 +96,10 @@ class Passed(NamedTuple):
 
 
 class Port(Owner):
-    """One ``struct pfs_port``: the LACPDUs of one PF, and asking. One thread at a time.
+    """The LACPDUs of one PF, both ways, and asking. One thread at a time.
+
+    What asking is, and when not to: ``pfs_port_send()`` in pfstatus.h. ``select`` and its kin take
+    it as it is. A child of ``fork()`` finds it closed.
 
     Args:
         ifindex: the PF's.
@@ -123,6 +126,12 @@ class Port(Owner):
         super().__init__("port", out[0], lib.pfs_port_close)
         self._pdu = ffi.new("struct pfs_lacpdu *")
         self._ns = ffi.new("int64_t *")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
 
     def __del__(self) -> None:
         # Half-made objects have no port.

@@ -245,6 +245,15 @@ class Monitor:
         others = self._by_index.get(this.ifindex or 0, [])
         return next((other.name for other in others if not other.silent), None)
 
+    def look(self, name: str) -> None:
+        """Ask for a PF at the next ``poll()``, which is due at once: something else told of it.
+
+        Raises:
+            KeyError: the monitor does not watch this name.
+        """
+        self._pfs[name].ask_soon(Cause.ASKED)
+        self._arm()
+
     def fileno(self) -> int:
         """A descriptor that is readable when ``poll(0)`` has something to do.
 

@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Self, overload
 
+from pfstatus._port import Port
 from pfstatus._wire import Wire
 from pfstatus.errors import Error, error
 from pfstatus.values import LinkStatus, Vf, VfLinkState, VfResult, Vfs
@@ -201,6 +202,7 @@ class Session:
     ) -> None:
         timeout = _check_timeout(timeout)
         self._events: Events | None = None
+        self._netns_fd = -1
         opened = -1
         fd = -1
         if isinstance(netns, int):
@@ -223,6 +225,8 @@ class Session:
                 event_buffer=event_buffer,
                 tap=tap,
             )
+            if netns is not None:
+                self._netns_fd = os.dup(fd)  # for ports
         finally:
             if opened >= 0:
                 os.close(opened)
@@ -256,6 +260,7 @@ class Session:
         self = cls.__new__(cls)
         self.netns = None
         self._events = None
+        self._netns_fd = -1
         self._wire = Wire(fds=(request_fd, event_fd), timeout=timeout, tap=tap)
         return self
 
@@ -281,6 +286,9 @@ class Session:
     def close(self) -> None:
         """Close the sockets. May be called again."""
         self._wire.close()
+        if self._netns_fd >= 0:
+            os.close(self._netns_fd)
+            self._netns_fd = -1
 
     def listen(self) -> Events:
         """Take the event socket, for one reader at a time: two would take each other's events.
@@ -323,6 +331,19 @@ class Session:
             Error: as for get().
         """
         return Vfs(*self._wire.vfs(self._known(pf)))
+
+    def open_port(self, ifindex: int) -> Port:
+        """See the LACPDUs of a PF in the same network namespace; whoever opens it closes it.
+
+        Args:
+            ifindex: the PF's.
+
+        Raises:
+            NotPermittedError: CAP_NET_RAW is missing.
+            LinkNotFoundError: it is gone.
+            Error: anything else.
+        """
+        return Port(ifindex, netns_fd=self._netns_fd)
 
     def ports(self, mode: BondMode | None = None) -> list[LinkStatus]:
         """Every interface that is a port of a bond, without its VFs.

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from pfstatus.testing import FakeKernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+sys.path.insert(0, str(Path(__file__).parent))  # what tests share, such as heartbeat_world
 
 # Bounded and the same each time, so that a change is to blame for a failure; "long" searches:
 # pytest --hypothesis-profile=long

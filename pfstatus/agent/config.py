@@ -75,6 +75,8 @@ KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "interfaces": ("interfaces", _names),
     "polling_interval": ("interval", _milliseconds),
     "restore": ("restore", _one_of("all", "owned")),
+    "heartbeat": ("heartbeat", _one_of("off", "watch", "late", "pulse")),
+    "revive": ("revive", _switch),
     "on_exit": ("on_exit", _one_of("keep", "restore")),
     "up_delay": ("up_delay", _number),
     "state_file": ("state_file", lambda value: Path(_text(value))),

@@ -89,7 +89,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"where disabled VFs are noted ({_DEFAULT.state_file})",
     )
-    for flag, words in (("--dry-run", "say what would be done"), ("--debug", "say more")):
+    parser.add_argument(
+        "--heartbeat",
+        choices=["off", "watch", "late", "pulse"],
+        help="ask a switch that falls silent, tell of it (watch), and take it for lost before the "
+        f"kernel does (late, pulse); without, {_DEFAULT.heartbeat}",
+    )
+    for flag, words in (
+        ("--dry-run", "say what would be done"),
+        ("--debug", "say more"),
+        ("--revive", "send our kernel's last LACPDU each second while a PF is DEFAULTED"),
+    ):
         parser.add_argument(flag, action="store_true", default=None, help=words)
 
 
@@ -127,6 +137,8 @@ def from_arguments(
             dry_run=said.get("dry_run", False),
             state_file=said.get("state_file", _DEFAULT.state_file),
             groups=tuple(groups),
+            heartbeat=said.get("heartbeat", _DEFAULT.heartbeat),
+            revive=said.get("revive", False),
         ),
         "DEBUG" if said.get("debug") else "INFO",
     )

@@ -25,8 +25,11 @@ from pfstatus.values import Cause, LacpStatus
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from pfstatus._port import Port
+    from pfstatus.heartbeat.values import Partner
+    from pfstatus.relay.hearts import Hearts
     from pfstatus.relay.setter import Sent
     from pfstatus.session import Session
     from pfstatus.values import Change, LinkStatus, Vf, VfResult
@@ -65,6 +68,7 @@ class _Pf:
         self.sent: list[Sent] = []  # of it, and not yet thought about
         self.doubtful: Sent | None = None  # all ENODEV: the PF may be gone
         self.unsupported = False  # since LACP last changed
+        self.held = False  # its partner is silent: taken for lost, before the kernel says so
         self.num_vfs: NumVfs | None = None
         self.signature: Signature | None = None
         self.bond: tuple[int, int | None] | None = None  # whose ports were counted
@@ -82,7 +86,8 @@ class _Pf:
         """What counts for its VFs. Of a PF by two names the monitor tells under one."""
         if self.status is None:
             return LacpStatus.UNKNOWN
-        return self.status.lacp.status
+        lacp = self.status.lacp.status
+        return LacpStatus.DOWN if self.held and lacp is LacpStatus.UP else lacp
 
     @property
     def acts(self) -> LacpStatus:
@@ -127,6 +132,8 @@ class Relay:
             goes to the ``pfstatus`` logger.
         session: as for Monitor.
         netns: as for Session.
+        open_port: as for Heartbeat; used where the policy has a heartbeat, or revives.
+        known: as for Heartbeat.
 
     Raises:
         ValueError: as for Monitor.
@@ -141,6 +148,8 @@ class Relay:
         report: Callable[[list[Report]], None] = to_logging,
         session: Session | None = None,
         netns: str | os.PathLike[str] | int | None = None,
+        open_port: Callable[[int], Port] | None = None,
+        known: Iterable[Partner] = (),
     ) -> None:
         self._policy = policy
         self._interval = interval
@@ -159,6 +168,19 @@ class Relay:
         self._ownership = Ownership(policy.state_file if policy.keeps_record() else None)
         self._setter = Setter(self._session, self._ownership)
         self._narrator = Narrator()
+        self._hearts: Hearts | None = None
+        if policy.heartbeat != "off" or policy.revive:
+            # Its modules are loaded by those who want it.
+            from pfstatus.relay.hearts import Hearts  # noqa: PLC0415
+
+            self._hearts = Hearts(
+                policy,
+                interfaces,
+                self._monitor,
+                self._narrator,
+                open_port=open_port or self._session.open_port,
+                known=known,
+            )
         self._claims = Claims(None if policy.dry_run else self._session.netns)
         close_in_child(self._claims)
 
@@ -174,6 +196,8 @@ class Relay:
 
     def close(self) -> None:
         """Close the descriptors. May be called again."""
+        if self._hearts:
+            self._hearts.close()
         self._monitor.close()
         self._claims.close()
 
@@ -214,6 +238,10 @@ class Relay:
             self._check()
             self._work()
         self._flush()
+
+    def heard(self) -> frozenset[str]:
+        """PFs whose partner is heard by the policy's heartbeat while LACP is up; none without."""
+        return self._hearts.heard() if self._hearts else frozenset()
 
     def disabled(self, interface: str) -> frozenset[int]:
         """VFs of a PF that this relay disabled and has not given back.
@@ -260,6 +288,9 @@ class Relay:
 
     def _listen(self, timeout: float) -> None:
         try:
+            if self._hearts:
+                self._hearts.wait(timeout)
+                timeout = 0.0
             changes = self._monitor.poll(timeout)
         except Error as exc:
             if exc.filename is None:
@@ -272,8 +303,21 @@ class Relay:
                 self._narrator.say(Kind.EVENTS_LOST)
         for change in changes:
             self._on_change(self._pfs[change.name], change)
+        self._listen_to_partners()
+
+    def _listen_to_partners(self) -> None:
+        """Take for lost whose partner is silent, and for found who is heard again."""
+        if not self._hearts:
+            return
+        held = self._hearts.turn()
+        for pf in self._pfs.values():
+            before, pf.held = pf.lacp, pf.name in held
+            if pf.lacp is not before:
+                self._turn_over(pf)
 
     def _on_change(self, pf: _Pf, change: Change) -> None:
+        if self._hearts:
+            self._hearts.update(change.new)
         old, pf.status = pf.status, change.new
         moved = old is None or old.ifindex != change.new.ifindex
         if moved:
@@ -373,7 +417,7 @@ class Relay:
             self._say_results(pf, pf.doubtful)
             pf.doubtful = None
         self._narrator.vfs(pf.name, count, vfs, lacp)
-        if seen.status is not lacp:
+        if seen.status is not pf.status.lacp.status:
             return  # it changed under our hands: the monitor is about to say so
         acting = LacpStatus.UP if pf.kept else lacp
         todo = plan(acting, vfs, restore=self._policy.restore, owned=owners.ours)

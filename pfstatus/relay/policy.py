@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 Restore = Literal["all", "owned"]
+Heartbeat = Literal["off", "watch", "late", "pulse"]
 
 _AUTO, _ENABLE, _DISABLE = VfLinkState.AUTO, VfLinkState.ENABLE, VfLinkState.DISABLE
 
@@ -112,6 +113,13 @@ class Policy:
     one to fail keeps its VFs, see ``last_path()``."""
     stand_by: bool = False
     """Leave a PF to another relay that has it already, and take over when that ends."""
+    heartbeat: Heartbeat = "off"
+    """Whether partners are asked (docs/heartbeat.md): "watch" tells of silent ones and touches
+    nothing; "late" and "pulse" take their PFs for lost, before the kernel does, while another PF
+    is up and heard. Needs CAP_NET_RAW."""
+    revive: bool = False
+    """While a PF is DEFAULTED with its link up, send our kernel's last LACPDU each second: LACP is
+    back in a second instead of up to 30. Needs CAP_NET_RAW."""
 
     def __post_init__(self) -> None:
         if self.restore not in ("all", "owned"):
@@ -119,6 +127,9 @@ class Policy:
             raise ValueError(msg)
         if self.on_exit not in ("keep", "restore"):
             msg = f"on_exit must be 'keep' or 'restore', not {self.on_exit!r}"
+            raise ValueError(msg)
+        if self.heartbeat not in ("off", "watch", "late", "pulse"):
+            msg = f"heartbeat must be 'off', 'watch', 'late' or 'pulse', not {self.heartbeat!r}"
             raise ValueError(msg)
         if not 0 <= self.up_delay < math.inf:
             msg = f"up_delay must be 0 or more seconds, not {self.up_delay!r}"

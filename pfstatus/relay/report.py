@@ -108,6 +108,21 @@ class Kind(Enum):
     """By this relay, which will not give them back."""
     CANNOT_SET = "pf cannot set vf link states", "ERROR", {**_PF, "error": str}
     """Its driver has no setter. Tried again at the next outage."""
+    PARTNER_LEARNED = "partner was learned", "INFO", {**_PF, "partner": str}
+    """How it answers questions: its silence can mean something from now on."""
+    PARTNER_SILENT = "partner is silent", "WARN", {**_PF, "silence": float, "acted_upon": bool}
+    """It answers no question, for so many seconds; the kernel still calls LACP up. Not acted upon:
+    by a heartbeat that watches, or because no other path is known to work."""
+    SILENCE_CONFIRMED = "silence of the partner was confirmed", "INFO", _PF
+    """The kernel says that LACP is down, too."""
+    FALSE_ALARM = "silence of the partner was a false alarm", "WARN", {**_PF, "hold": float}
+    """It speaks. What was disabled is given back after so many seconds."""
+    HEARTBEAT_WATCHES = "heartbeat only watches from now on", "WARN", _PF
+    """It raised three false alarms within a day."""
+    HEARTBEAT_IDLE = "partner is not asked", "INFO", {**_PF, "reason": str}
+    """Why not; the kernel alone tells of it."""
+    REVIVED = "lacp was revived", "INFO", _PF
+    """It is up after our kernel's last LACPDU was sent again."""
     FETCH_FAILED = "failed to fetch interface", "WARN", {**_PF, "error": OSError}
     """A PF could not be asked, or its VFs not be read."""
     EVENTS_LOST = "events were lost, asking for everything", "WARN", _NONE

@@ -40,5 +40,6 @@ from pfstatus.testing.links import FakeBond as FakeBond
 from pfstatus.testing.links import FakeBridge as FakeBridge
 from pfstatus.testing.links import FakeLink as FakeLink
 from pfstatus.testing.links import FakePf as FakePf
+from pfstatus.testing.partner import FakePartner as FakePartner
 from pfstatus.testing.server import FakeKernel as FakeKernel
 from pfstatus.testing.server import Write as Write

@@ -14,7 +14,7 @@ from pfstatus.cli import main
 from pfstatus.cli.text import WIDTH
 
 ROOT = Path(__file__).parents[2]
-WORDS = ["status", "watch", "explain", "set", "relay", "capture"]
+WORDS = ["status", "watch", "explain", "ping", "set", "relay", "capture"]
 
 
 # ---- help

@@ -1,0 +1,425 @@
+"""What a listener learns and concludes, on a clock of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from heartbeat_world import (
+    ANSWERING,
+    DPDK,
+    FAST,
+    LAGG,
+    LINUX,
+    OVS,
+    PF,
+    SLOW,
+    SLOW_LINUX,
+    SWITCH,
+    TEAMD,
+    World,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pfstatus import HeartbeatMode, HeartbeatState, Outcome, Partner
+from pfstatus.heartbeat import listener as sentences
+from pfstatus.values import Say
+
+LATE, PULSE = HeartbeatMode.LATE, HeartbeatMode.PULSE
+HEARD, IDLE, LEARNING, SILENT = (
+    HeartbeatState.HEARD,
+    HeartbeatState.IDLE,
+    HeartbeatState.LEARNING,
+    HeartbeatState.SILENT,
+)
+makes = st.sampled_from(sorted(ANSWERING)).map(ANSWERING.__getitem__)
+modes = st.sampled_from(HeartbeatMode)
+seeds = st.integers(0, 10**6)
+
+
+# Learning
+
+
+@pytest.mark.parametrize(
+    ("make", "answers", "copies", "longest"),
+    [
+        (LINUX, 10, 0, 0.11),
+        (TEAMD, 10, 0, 0.01),
+        (DPDK, 10, 0, 0.5),
+        (ANSWERING["lacplib"], 10, 4, 0.01),
+    ],
+    ids=["linux", "teamd", "dpdk", "lacplib"],
+)
+def test_a_partner_is_learned(make, answers, copies, longest):
+    world = World(make).learn()
+    partner = world.listener.partner()
+    assert (partner.system, partner.port) == (SWITCH.system, SWITCH.port)
+    assert (partner.questions, partner.answers) == (10, answers)
+    assert (partner.copies, partner.copies_answered) == (4, copies)
+    assert 0 < partner.answer_time <= longest
+    assert 0.4 <= partner.gap <= 1.0
+    assert (partner.usable, partner.needed) == (True, 2)
+    assert world.states()[-2:] == [LEARNING, HEARD]
+
+
+def test_who_misses_questions_must_miss_three():
+    partner = World(OVS).learn().listener.partner()
+    assert partner.usable
+    assert partner.missed
+    assert partner.needed == 3
+
+
+@pytest.mark.parametrize("mode", HeartbeatMode)
+def test_who_answers_nothing_is_not_used_and_that_is_said_once(mode):
+    world = World(LAGG, mode).learn()
+    assert not world.listener.partner().usable
+    asked = len(world.asked)
+    world.mute = True
+    world.run(60)
+    assert len(world.asked) == asked
+    said = [beat for beat in world.beats if sentences.NO_ANSWERS in beat.why]
+    assert len(said) == 1
+    assert SILENT not in world.states()
+
+
+def test_learning_is_at_leisure_and_never_in_doubt():
+    world = World(LINUX)
+    world.link(up=True)
+    world.run(8)
+    assert world.listener.state is LEARNING
+    world.mute = True
+    world.run(3)
+    quiet_since = world.arrivals[-1] + 1.05
+    assert not [at for at, _ in world.asked if at > quiet_since]
+
+
+def test_another_partner_is_learned_anew_and_a_known_one_is_not():
+    world = World(LINUX).learn()
+    first = world.listener.partner()
+    world.partner = replace(world.partner, port=13)
+    world.run(2)
+    assert world.listener.state is LEARNING
+    world.run(60, until=lambda: world.listener.partner() is not None)
+    assert world.listener.partner().port == 13
+    world.partner = replace(world.partner, port=12)
+    world.run(2)
+    assert world.listener.partner() == first
+    assert world.listener.state is HEARD
+
+
+def test_what_was_learned_before_is_not_learned_again():
+    known = World(LINUX).learn().listener.partner()
+    world = World(LINUX, known=[known])
+    world.link(up=True)
+    world.run(3)
+    assert world.states()[-1] is HEARD
+    assert LEARNING not in world.states()
+
+
+# Asking
+
+
+@settings(max_examples=25, deadline=None)
+@given(makes, modes, seeds)
+def test_a_healthy_partner_is_never_silent_and_the_limit_holds(make, mode, seed):
+    world = World(make, mode, seed).learn()
+    world.run(120)
+    assert SILENT not in world.states()
+    ours = {at for at, _ in world.asked}
+    seconds = [[o for o in world.sent if at - 0.999999 < o <= at] for at in ours]
+    assert max(map(len, seconds)) <= 3, "the kernel's own counted in"
+    assert {what for _, what in world.asked} == {Say.ASK, Say.COPY}
+
+
+def test_late_asks_after_silence_alone():
+    world = World(TEAMD, LATE).learn()
+    asked = len(world.asked)
+    world.run(60)
+    assert len(world.asked) == asked, "teamd speaks each second"
+    world.mute = True
+    world.run(1.2)
+    at, what = world.asked[asked]
+    assert what is Say.ASK
+    assert at - world.arrivals[-1] == pytest.approx(1.05)
+
+
+def test_pulse_asks_all_the_time():
+    world = World(TEAMD, PULSE).learn()
+    asked = len(world.asked)
+    world.run(60)
+    assert 90 <= len(world.asked) - asked <= 121
+
+
+@pytest.mark.parametrize("mode", HeartbeatMode)
+def test_asking_stops_when_our_kernels_own_stop(mode):
+    world = World(LINUX, mode).learn()
+    world.kernel_mute = world.mute = True
+    world.deaf = True
+    world.run(2.6)
+    assert world.listener.why == sentences.OWN_STOPPED or world.silent
+    asked = len(world.asked)
+    world.run(30)
+    assert len(world.asked) == asked
+    assert world.listener.state is IDLE
+
+
+def test_asking_ends_with_silence():
+    world = World(LINUX, PULSE).learn()
+    world.mute = True
+    world.run(10, until=lambda: world.silent)
+    asked = len(world.asked)
+    world.run(3)
+    assert len(world.asked) == asked
+
+
+# Concluding
+
+
+AIMS = {"linux": (1.8, 1.2), "teamd": (1.8, 1.2), "dpdk": (1.8, 1.3), "ovs": (2.7, 2.1)}
+
+
+@pytest.mark.parametrize("mode", HeartbeatMode)
+@pytest.mark.parametrize("name", AIMS)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_mute_partner_is_silent_in_time(name, mode, seed):
+    world = World(ANSWERING[name], mode, seed).learn()
+    world.run(20 + seed * 0.137)
+    world.mute = True
+    world.run(10, until=lambda: world.silent)
+    assert world.silent
+    within = AIMS[name][mode is PULSE]
+    assert 0.8 < world.now - world.arrivals[-1] <= within
+
+
+@settings(max_examples=25, deadline=None)
+@given(makes, modes, seeds, st.floats(0, 30))
+def test_every_silence_is_concluded_before_the_kernel_does(make, mode, seed, calm):
+    world = World(make, mode, seed).learn()
+    world.run(calm)
+    world.mute = True
+    world.run(3, until=lambda: world.silent)
+    assert world.silent
+    world.link(up=False)
+    assert world.beats[-1].outcome is Outcome.CONFIRMED
+    assert world.listener.counts.silences == {Outcome.CONFIRMED: 1, Outcome.FALSE: 0}
+
+
+@settings(max_examples=15, deadline=None)
+@given(makes, modes, seeds)
+def test_one_lost_answer_proves_nothing(make, mode, seed):
+    world = World(make, mode, seed).learn()
+    for _ in range(20):
+        world.run(1 + world.random.random())
+        arrivals = len(world.arrivals)
+        world.deaf = True  # a question is lost
+        world.run(0.4)
+        world.deaf = False
+        world.run(5, until=lambda count=arrivals: len(world.arrivals) > count)
+    assert SILENT not in world.states()
+
+
+def test_heard_again_before_the_kernel_missed_it_is_a_false_alarm():
+    world = World(LINUX, PULSE).learn()
+    world.mute = True
+    world.run(10, until=lambda: world.silent)
+    world.mute = False
+    world.run(2)
+    assert world.listener.state is HEARD
+    (false,) = [beat for beat in world.beats if beat.outcome]
+    assert (false.old, false.new, false.outcome) == (SILENT, HEARD, Outcome.FALSE)
+
+
+def test_what_the_kernel_does_not_confirm_is_a_false_alarm():
+    world = World(LINUX, PULSE).learn()
+    world.mute = True
+    world.run(10, until=lambda: world.silent)
+    world.run(3.4)
+    assert world.silent
+    world.run(0.2)
+    assert world.listener.state is IDLE
+    assert world.listener.counts.silences[Outcome.FALSE] == 1
+
+
+def test_a_longer_gap_that_proved_healthy_widens_the_threshold():
+    world = World(LINUX, PULSE).learn()
+    before = world.listener.partner()
+    arrivals = len(world.arrivals)
+    world.run(2, until=lambda: len(world.arrivals) > arrivals)
+    world.mute = True
+    world.run(0.75)
+    assert not world.silent
+    world.mute = False
+    world.run(2)
+    after = world.listener.partner()
+    assert after.gap > before.gap
+    assert after.threshold > before.threshold
+    assert replace(after, gap=before.gap) == before
+
+
+@pytest.mark.parametrize("mode", HeartbeatMode)
+@pytest.mark.parametrize("make", [LINUX, OVS, DPDK], ids=["linux", "ovs", "dpdk"])
+def test_our_own_lateness_is_not_the_partners(make, mode):
+    world = World(make, mode).learn()
+    for _ in range(20):
+        world.run(1 + world.random.random())
+        world.sleep(2.0)
+    assert SILENT not in world.states()
+
+
+def test_a_question_that_we_overslept_is_asked_again():
+    world = World(LINUX, PULSE).learn()
+    world.run(5)
+    world.mute = True
+    world.sleep(2.0)
+    assert not world.silent
+    asked = len(world.asked)
+    world.run(2, until=lambda: world.silent)
+    assert world.silent
+    assert len(world.asked) >= asked + 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_busy_switch_is_not_silent(seed):
+    """Each of its LACPDUs is 0.2 to 0.9 s late, while it is learned and after."""
+    world = World(LINUX, LATE, seed)
+    world.delay = lambda: world.random.uniform(0.2, 0.9)
+    world.learn()
+    world.run(600)
+    assert SILENT not in world.states()
+
+
+# Where nothing is concluded
+
+
+def test_idle_until_lacp_is_up_and_both_have_spoken():
+    world = World(LINUX)
+    world.turn()
+    assert world.listener.why == sentences.NOT_YET
+    world.link(up=False)
+    assert world.listener.why == sentences.LACP_DOWN
+    world.run(5)
+    assert world.asked == []
+    world.link(up=True)
+    world.run(1)
+    assert world.listener.state is LEARNING
+
+
+def test_idle_without_a_template():
+    world = World(LINUX)
+    world.kernel_mute = True
+    world.link(up=True)
+    world.run(5)
+    assert world.listener.why == sentences.NO_TEMPLATE
+    assert world.asked == []
+
+
+def test_idle_where_it_cannot_listen():
+    world = World(LINUX)
+    world.listener.failed("CAP_NET_RAW is missing")
+    world.link(up=True)
+    world.run(5)
+    assert [beat.why for beat in world.beats] == ["CAP_NET_RAW is missing"]
+    assert world.asked == []
+
+
+def test_the_slow_rate_takes_being_asked_for():
+    world = World(SLOW_LINUX)
+    world.actor = replace(PF, state=SLOW)
+    world.link(up=True)
+    world.run(60)
+    assert world.listener.why == sentences.SLOW
+    assert world.asked == []
+
+
+@pytest.mark.parametrize("mode", HeartbeatMode)
+def test_the_slow_rate_is_concluded_from_as_the_fast_one(mode):
+    world = World(SLOW_LINUX, mode, slow=True)
+    world.actor = replace(PF, state=SLOW)
+    world.learn()
+    assert world.listener.partner().usable
+    world.run(120)
+    assert SILENT not in world.states()
+    world.mute = True
+    world.run(3, until=lambda: world.silent)
+    assert world.silent
+    assert world.now - world.arrivals[-1] < 1.9
+    world.run(80)
+    assert world.silent, "the kernel needs 90 s"
+    world.link(up=False)
+    assert world.beats[-1].outcome is Outcome.CONFIRMED
+
+
+def test_what_was_said_for_another_bond_is_forgotten():
+    world = World(LINUX, PULSE).learn()
+    world.listener.forget()
+    world.kernel_mute = True
+    asked = len(world.asked)
+    world.run(10)
+    assert len(world.asked) == asked
+    assert world.listener.why == sentences.NO_TEMPLATE
+
+
+# Reviving
+
+
+def test_a_defaulted_port_is_revived_each_second():
+    world = World(LINUX, revive=True).learn()
+    world.mute = True
+    world.run(4)
+    world.link(up=False)
+    world.run(5)
+    before = len(world.asked)
+    world.link(up=False, revivable=True)
+    world.run(10)
+    said = world.asked[before:]
+    assert {what for _, what in said} == {Say.REPEAT}
+    assert 10 <= len(said) <= 11
+    world.mute = False
+    world.link(up=True)
+    assert world.listener.counts.revivals == 1
+    world.run(5)
+    assert world.listener.state is HEARD
+
+
+def test_nothing_is_revived_unless_told_nor_without_our_kernels_own():
+    for revive, kernel_mute in ((False, False), (True, True)):
+        world = World(LINUX, revive=revive).learn()
+        world.mute, world.kernel_mute = True, kernel_mute
+        world.link(up=False, revivable=True)
+        world.run(45)
+        before = len(world.asked)
+        world.run(60)
+        assert len(world.asked) == before
+
+
+# What is told
+
+
+def test_beats_tell_what_was_and_what_is():
+    world = World(LINUX, PULSE).learn()
+    world.mute = True
+    world.run(10, until=lambda: world.silent)
+    beat = world.beats[-1]
+    assert (beat.name, beat.new) == ("pf0", SILENT)
+    assert beat.silence == pytest.approx(world.now - world.arrivals[-1])
+    assert isinstance(beat.partner, Partner)
+    assert str(beat).startswith("pf0: asked -> silent: ")
+    assert str(world.listener.partner()).startswith(
+        "02:00:00:00:00:b0 port 12: 10 of 10 questions answered within"
+    )
+
+
+def test_counts_count():
+    world = World(TEAMD, PULSE).learn()
+    world.run(30)
+    counts = world.listener.counts
+    assert counts.questions == sum(what is Say.ASK for _, what in world.asked)
+    assert 0 < counts.answers <= counts.questions
+    assert sum(counts.gaps) == len(world.arrivals) - 1
+    assert counts.gap_seconds == pytest.approx(world.arrivals[-1] - world.arrivals[0])
+    assert counts.answer_seconds / counts.answers < 0.05
+
+
+def test_states_of_a_port_are_its_octets():
+    assert (FAST, SLOW) == (0x3F, 0x3D)
