@@ -26,8 +26,10 @@ def main() -> None:
     lab = Lab()
     lab.up()
     port = lab.ports[0]
-    session = pfstatus.Session(events=True, kernel_filter=False, tap=keep)
-    with pfstatus.Monitor("pf0", "bond0", session=session, every_event=True) as monitor:
+    with (
+        pfstatus.Session(events=True, kernel_filter=False, tap=keep) as session,
+        pfstatus.Monitor("pf0", "bond0", session=session, every_event=True) as monitor,
+    ):
         for count in (0, 4, 40):
             port.nic.num_vfs = count
             session.get("pf0")

@@ -117,6 +117,8 @@ def relayed(
 ) -> Iterator[Relayed]:
     policy = pfstatus.Policy()
     with (
+        relay_session,
+        monitor_session,
         pfstatus.Relay("pf0", policy=policy, report=lambda _: None, session=relay_session) as relay,
         pfstatus.Monitor("pf0", session=monitor_session) as monitor,
     ):

@@ -109,8 +109,10 @@ def test_pf_that_vanishes_between_two_messages_ends_the_batch(
 def test_ten_thousand_veth_events(lab: Lab, kernel_filter: bool) -> None:
     """Filtered they wake nobody; either way the PFs are still seen to go and come back."""
     port = lab.ports[0]
-    session = pfstatus.Session(events=True, kernel_filter=kernel_filter, event_buffer=1 << 27)
-    with pfstatus.Monitor("pf0", "pf1", interval=600, session=session) as monitor:
+    with (
+        pfstatus.Session(events=True, kernel_filter=kernel_filter, event_buffer=1 << 27) as session,
+        pfstatus.Monitor("pf0", "pf1", interval=600, session=session) as monitor,
+    ):
         assert len(monitor.poll(5)) == 2
         wakes = 0
         # 8 events a pair, made and deleted.
