@@ -7,10 +7,10 @@ An event is a shortcut, asking is the truth: the usual LACP recovery raises no e
 
 from __future__ import annotations
 
+import _thread
 import errno
 import math
 import os
-import threading
 import time
 import warnings
 from contextlib import ExitStack
@@ -133,7 +133,7 @@ class Monitor:
         self._pfs = _watched({}, pfs)
         self._by_index: dict[int, list[_Pf]] = {}
         self._renewed = True  # who is watched changed since the kernel was told
-        self._lock = threading.Lock()  # of add() and remove()
+        self._lock = _thread.allocate_lock()  # of add() and remove(); threading is dear to import
         self._told: list[Change] = []
         self._stopped = False
         self._shown = False  # fileno() was asked for

@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -72,17 +73,15 @@ def netns():
 @pytest.fixture
 def watch(netns):
     """Make a monitor inside that has told the present."""
-    monitors = []
+    with ExitStack() as opened:
 
-    def make(*names, interval=3600.0, **options):
-        session = Session(netns=netns.path, events=True, **options)
-        monitors.append(Monitor(*names, interval=interval, session=session, every_event=True))
-        monitors[-1].poll(0)
-        return monitors[-1]
+        def make(*names, interval=3600.0, **options):
+            session = opened.enter_context(Session(netns=netns.path, events=True, **options))
+            monitor = Monitor(*names, interval=interval, session=session, every_event=True)
+            opened.enter_context(monitor).poll(0)
+            return monitor
 
-    yield make
-    for monitor in monitors:
-        monitor.close()
+        yield make
 
 
 def readable(fd, timeout=0.0) -> bool:
