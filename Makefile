@@ -5,7 +5,8 @@
 #   make test     every test there is: lint, types, C, Python, network namespace, lab
 #   make check    lint, types and what is quick of the Python tests: for everyday work
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
-#   make lab-matrix  the same on each kernel series that the archive offers
+#   make lab-crowd  64 PFs that lose LACP at once, minutes of them
+#   make lab-matrix  the lab on each kernel series that the archive offers
 #   make cni-test CNI_BIN=folder  the CNI plugins behind the real sriov-cni and bond-cni
 #   make docs     the documentation, into build/docs
 #   make wheel    the sdist and a wheel with libnl in it, tried on each Python there is, into dist/
@@ -18,7 +19,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -45,17 +46,21 @@ test-c: setup-test
 
 # The kernel of this machine, in network namespaces, is one of the rings: root, or a user namespace.
 test-python: setup-test
-	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench -q
+	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench -q -n auto
 
 lab: setup-switches build/lab/relay build/lab/status build/lab/pfstatus-cni
-	$(LAB) --switches --timeout 1200 --results results/lab -- \
-		$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
+	$(LAB) --switches --timeout 1500 --results results/lab -- \
+		$(VENV)/python -m pytest tests/lab --ignore=tests/lab/test_crowd.py -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
+
+# 64 PFs take minutes to make and unmake: a boot of their own, and not part of `make test`.
+lab-crowd: setup-lab
+	$(LAB) --timeout 1500 -- $(VENV)/python -m pytest tests/lab/test_crowd.py -q -p no:cacheprovider
 
 # Every kernel series that the distribution's archive offers with headers, the lab's tests on each.
 lab-matrix: setup-switches build/lab/relay build/lab/status build/lab/pfstatus-cni
 	for kernel in $$($(LAB) --list); do \
 		$(LAB) --switches --kernel $$kernel --timeout 1500 -- \
-			$(VENV)/python -m pytest tests/lab -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
+			$(VENV)/python -m pytest tests/lab --ignore=tests/lab/test_crowd.py -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
 	done
 
 build/lab/%: examples/%.c $(wildcard csrc/*)
