@@ -82,16 +82,30 @@ static int fail(struct call *call, int code, const char *format, ...)
 	return call->code = code;
 }
 
+static bool is_transient(int error)
+{
+	return error == -EAGAIN || error == -EBUSY || error == -ETIMEDOUT;
+}
+
 static int fail_kernel(struct call *call, struct pfs *pfs, int error, const char *ifname)
 {
-	bool transient = error == -EAGAIN || error == -EBUSY || error == -ETIMEDOUT;
 	const char *extack = pfs ? pfs_extack(pfs) : "";
-	const char *why = error == -EPERM ? "VFs are set by CAP_NET_ADMIN, or the driver refused"
-					  : strerror(-error);
+	const char *why = error == -EPERM ? "CAP_NET_ADMIN is missing" : strerror(-error);
 
 	call->gone = error == -ENODEV;
-	return fail(call, transient ? LATER : KERNEL, "%s: %s%s%s", ifname, why,
+	return fail(call, is_transient(error) ? LATER : KERNEL, "%s: %s%s%s", ifname, why,
 		    *extack ? "; " : "", extack);
+}
+
+/* A driver's error is told in the driver's meaning, whatever it may be of the kernel's. */
+static int fail_vf(struct call *call, struct pfs *pfs, const struct pfs_vf_result *result,
+		   const char *pf, uint32_t vf)
+{
+	if (result->scope == PFS_SCOPE_PF)
+		return fail_kernel(call, pfs, result->error, pf);
+	return fail(call, is_transient(result->error) ? LATER : KERNEL,
+		    "%s VF %u: the driver answered %s%s%s", pf, vf, strerror(-result->error),
+		    *result->extack ? "; " : "", result->extack);
 }
 
 /* ---- The configuration ---------------------------------------------------- */
@@ -518,7 +532,8 @@ static int settle_on(struct call *call, struct pfs *pfs, const char *device,
 	if (setting.link_state != vf->link_state) {
 		ret = pfs_vf_set(pfs, link.ifindex, &setting, 1, 0, &result);
 		if (ret)
-			return fail_kernel(call, pfs, ret < 0 ? ret : result.error, pf);
+			return ret < 0 ? fail_kernel(call, pfs, ret, pf)
+				       : fail_vf(call, pfs, &result, pf, setting.vf);
 	}
 	if (setting.link_state != PFS_VF_DISABLE)
 		unlinkat(call->dir, device, 0);

@@ -162,6 +162,14 @@ def test_add_without_cap_net_admin_fails_only_where_it_must_set(node):
     assert "CAP_NET_ADMIN" in said
 
 
+def test_eperm_of_a_driver_is_not_taken_for_a_want_of_privilege(node):
+    node.pf.lacp_expire()
+    node.pf.vf_errors[1] = (errno.EPERM, 1)
+    code, said = node.error("ADD")
+    assert code == 101
+    assert "CAP_NET_ADMIN" not in said
+
+
 # ---- DEL
 
 
