@@ -6,6 +6,7 @@
 #   make check    lint, types and what is quick of the Python tests: for everyday work
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
 #   make lab-crowd  64 PFs that lose LACP at once, minutes of them
+#   make lab-heartbeat  a mute switch, noticed before the kernel does
 #   make lab-matrix  the lab on each kernel series that the archive offers
 #   make cni-test CNI_BIN=folder  the CNI plugins behind the real sriov-cni and bond-cni
 #   make docs     the documentation, into build/docs
@@ -18,8 +19,9 @@ PYTHON ?= python3
 export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
+LAB_TESTS := tests/lab --ignore=tests/lab/test_crowd.py --ignore=tests/lab/test_heartbeat.py
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -50,17 +52,21 @@ test-python: setup-test
 
 lab: setup-switches build/lab/relay build/lab/status build/lab/pfstatus-cni
 	$(LAB) --switches --timeout 1500 --results results/lab -- \
-		$(VENV)/python -m pytest tests/lab --ignore=tests/lab/test_crowd.py -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
+		$(VENV)/python -m pytest $(LAB_TESTS) -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
 # 64 PFs take minutes to make and unmake: a boot of their own, and not part of `make test`.
 lab-crowd: setup-lab
 	$(LAB) --timeout 1500 -- $(VENV)/python -m pytest tests/lab/test_crowd.py -q -p no:cacheprovider
 
+# Against the kernel's own three seconds: for a machine that does nothing else.
+lab-heartbeat: setup-lab
+	$(LAB) --timeout 900 -- $(VENV)/python -m pytest tests/lab/test_heartbeat.py -q -p no:cacheprovider
+
 # Every kernel series that the distribution's archive offers with headers, the lab's tests on each.
 lab-matrix: setup-switches build/lab/relay build/lab/status build/lab/pfstatus-cni
 	for kernel in $$($(LAB) --list); do \
 		$(LAB) --switches --kernel $$kernel --timeout 1500 -- \
-			$(VENV)/python -m pytest tests/lab --ignore=tests/lab/test_crowd.py -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
+			$(VENV)/python -m pytest $(LAB_TESTS) -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
 	done
 
 build/lab/%: examples/%.c $(wildcard csrc/*)
