@@ -394,6 +394,31 @@ def test_vfs_that_come_and_go_while_lacp_is_up_are_said_as_the_reference_does(
     assert rig.kernel.requests["get-vfs"] == 0, "sysfs has the number for nothing"
 
 
+def test_vfs_that_sysfs_shows_before_rtnetlink_counts_them_are_said(rig, monkeypatch, tmp_path):
+    """As with PCI: virtfn0 comes before the kernel counts VFs, and goes before it counts none."""
+    pf = rig.pf(vfs=0)
+    device = tmp_path / "ens5f0" / "device"
+    device.mkdir(parents=True)
+    (tmp_path / "pci").mkdir()
+    (device / "subsystem").symlink_to(tmp_path / "pci")
+    (tmp_path / "ens5f0" / "ifindex").write_text(f"{pf.ifindex}\n")
+    monkeypatch.setattr("pfstatus.relay.loop.NumVfs", partial(NumVfs, root=tmp_path))
+    relay = rig.relay(settled=False)
+    rig.pass_time(relay, 1.1)
+    (device / "virtfn0").symlink_to(device)
+    rig.pass_time(relay, 1.1)
+    rig.forget()
+    rig.kernel.create_vfs(pf, 4)
+    rig.pass_time(relay, 2.2)
+    assert rig.count("VFs detected on interface") == 1
+    (device / "virtfn0").unlink()
+    rig.pass_time(relay, 1.1)
+    rig.forget()
+    rig.kernel.create_vfs(pf, 0)
+    rig.pass_time(relay, 2.2)
+    assert rig.count("pf has no VFs") == 1
+
+
 def test_vfs_that_the_driver_leaves_out_for_good_are_said_once_in_an_outage(rig):
     pf = rig.pf(vfs=4)
     relay = rig.relay()

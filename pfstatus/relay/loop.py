@@ -14,7 +14,7 @@ from pfstatus._wire import absent
 from pfstatus.errors import Error, LinkNotFoundError
 from pfstatus.monitor import Monitor
 from pfstatus.relay.narrator import Narrator
-from pfstatus.relay.numvfs import NumVfs, Signature
+from pfstatus.relay.numvfs import NumVfs, Signature, agrees
 from pfstatus.relay.ownership import Ownership
 from pfstatus.relay.pace import LOOK_GAP, Budget, Pacer, Urgency
 from pfstatus.relay.policy import Member, Policy, last_path, plan
@@ -406,6 +406,8 @@ class Relay:
             self._narrator.trouble(pf.name, exc)
             return
         pf.vfs = vfs
+        if not agrees(pf.signature, count):
+            pf.signature = None  # the one is ahead of the other: look again
         lacp, now = pf.lacp, time.monotonic()
         owners = self._ownership.seen(pf.status.ifindex, vfs)
         unread = count > len(vfs)

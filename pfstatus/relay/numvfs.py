@@ -6,7 +6,8 @@ under the RTNL lock.
 ``sriov_numvfs`` of a PCI device is not what is read: the kernel takes the device's lock for it,
 which is held for as long as VFs are being made, seconds with some drivers (drivers/pci/iov.c,
 ``sriov_numvfs_show()``). The link ``virtfn0`` is there as long as there are VFs, and another one,
-with another inode, each time they are made.
+with another inode, each time they are made. It comes before the kernel counts them for rtnetlink,
+and goes a second before it counts none (``sriov_enable()``, ``sriov_disable()``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ _SYSFS = Path("/sys/class/net")
 
 Signature = int | str
 """What is equal as long as the VFs are the same ones."""
+
+
+def agrees(signature: Signature | None, count: int) -> bool:
+    """Whether rtnetlink, which counts so many VFs, is where sysfs was."""
+    return signature is None or bool(int(signature)) == bool(count)
 
 
 class NumVfs:
