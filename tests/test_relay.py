@@ -419,6 +419,30 @@ def test_vfs_that_sysfs_shows_before_rtnetlink_counts_them_are_said(rig, monkeyp
     assert rig.count("pf has no VFs") == 1
 
 
+def test_vfs_that_an_event_showed_and_that_are_gone_before_the_next_check_are_said_to_be_gone(
+    rig, monkeypatch, tmp_path
+):
+    pf = rig.pf(vfs=0)
+    netdev = tmp_path / "ens5f0"
+    (netdev / "device").mkdir(parents=True)
+    (netdev / "ifindex").write_text(f"{pf.ifindex}\n")
+    number = netdev / "device" / "sriov_numvfs"
+    number.write_text("0\n")
+    monkeypatch.setattr("pfstatus.relay.loop.NumVfs", partial(NumVfs, root=tmp_path))
+    relay = rig.relay(interval=60.0)
+    rig.pass_time(relay, 61)
+    rig.kernel.create_vfs(pf, 4)
+    number.write_text("4\n")
+    rig.kernel.set_vf(pf, 1, AUTO)  # which is announced
+    rig.pass_time(relay, 1)
+    assert ("VFs detected on interface", {"interface": "ens5f0", "count": 4}) in rig.said()
+    rig.forget()
+    rig.kernel.create_vfs(pf, 0)
+    number.write_text("0\n")
+    rig.pass_time(relay, 61)
+    assert ("pf has no VFs", {"interface": "ens5f0"}) in rig.said()
+
+
 def test_vfs_that_the_driver_leaves_out_for_good_are_said_once_in_an_outage(rig):
     pf = rig.pf(vfs=4)
     relay = rig.relay()

@@ -70,7 +70,7 @@ class _Pf:
         self.unsupported = False  # since LACP last changed
         self.held = False  # its partner is silent: taken for lost, before the kernel says so
         self.num_vfs: NumVfs | None = None
-        self.signature: Signature | None = None
+        self.signature: Signature | None = None  # of its VFs at the last look
         self.bond: tuple[int, int | None] | None = None  # whose ports were counted
         self.waits = False  # another relay has it
         self.served = False  # LACP is up, and all VFs that were disabled were given back
@@ -395,6 +395,8 @@ class Relay:
             pf.pace.look_no_more()
             self._serve(pf)
             return
+        if pf.num_vfs:  # before: what changes while we read is found at the next check
+            pf.signature = pf.num_vfs.signature()
         began = time.monotonic()
         try:
             seen, count, vfs = self._session.vfs(pf.status)
@@ -450,11 +452,8 @@ class Relay:
             self._narrator.rival(pf.name, self._claims.claim(pf.ifindex))
             if pf.num_vfs is None:
                 pf.num_vfs = NumVfs(pf.status.ifname or pf.name, pf.ifindex)
-                pf.signature = pf.num_vfs.signature()
-            elif pf.signature != (signature := pf.num_vfs.signature()):
-                pf.signature = signature
-                if pf.acts is not LacpStatus.UNKNOWN:
-                    pf.pace.touched(now)
+            if pf.acts is not LacpStatus.UNKNOWN and pf.signature != pf.num_vfs.signature():
+                pf.pace.touched(now)
         self._count_ports()
         if self._strays:
             self._look_for_strays()
