@@ -7,6 +7,7 @@
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
 #   make lab-crowd  64 PFs that lose LACP at once, minutes of them
 #   make lab-heartbeat  a mute switch, noticed before the kernel does
+#   make lab-switches  Open vSwitch and teamd as the switch
 #   make lab-matrix  the lab on each kernel series that the archive offers
 #   make cni-test CNI_BIN=folder  the CNI plugins behind the real sriov-cni and bond-cni
 #   make docs     the documentation, into build/docs
@@ -19,9 +20,9 @@ PYTHON ?= python3
 export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
-LAB_TESTS := tests/lab --ignore=tests/lab/test_crowd.py --ignore=tests/lab/test_heartbeat.py
+LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat switches)
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -50,8 +51,8 @@ test-c: setup-test
 test-python: setup-test
 	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench -q -n auto
 
-lab: setup-switches build/lab/relay build/lab/status build/lab/pfstatus-cni
-	$(LAB) --switches --timeout 1500 --results results/lab -- \
+lab: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
+	$(LAB) --timeout 1500 --results results/lab -- \
 		$(VENV)/python -m pytest $(LAB_TESTS) -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
 # 64 PFs take minutes to make and unmake: a boot of their own, and not part of `make test`.
@@ -62,10 +63,14 @@ lab-crowd: setup-lab
 lab-heartbeat: setup-lab
 	$(LAB) --timeout 900 -- $(VENV)/python -m pytest tests/lab/test_heartbeat.py -q -p no:cacheprovider
 
+# Programs that others wrote as the switch; the first time they are downloaded.
+lab-switches: setup-switches
+	$(LAB) --switches --timeout 900 -- $(VENV)/python -m pytest tests/lab/test_switches.py -q -p no:cacheprovider
+
 # Every kernel series that the distribution's archive offers with headers, the lab's tests on each.
-lab-matrix: setup-switches build/lab/relay build/lab/status build/lab/pfstatus-cni
+lab-matrix: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
 	for kernel in $$($(LAB) --list); do \
-		$(LAB) --switches --kernel $$kernel --timeout 1500 -- \
+		$(LAB) --kernel $$kernel --timeout 1500 -- \
 			$(VENV)/python -m pytest $(LAB_TESTS) -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
 	done
 
