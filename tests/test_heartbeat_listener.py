@@ -117,6 +117,19 @@ def test_what_was_learned_before_is_not_learned_again():
     assert LEARNING not in world.states()
 
 
+def test_a_learner_that_oversleeps_goes_on_where_it_was():
+    """On a node that is so busy that we are late again and again."""
+    world = World(LINUX)
+    world.link(up=True)
+    for _ in range(40):
+        world.run(1)
+        world.sleep(0.4)
+    partner = world.listener.partner()
+    assert (partner.questions, partner.answers, partner.copies) == (10, 10, 4)
+    assert partner.missed == 0
+    assert partner.gap < 1.3
+
+
 # Asking
 
 

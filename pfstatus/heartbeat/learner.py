@@ -74,6 +74,16 @@ class Learner:
             if self._last is None:
                 self._last = at
 
+    def overslept(self, now: float) -> None:
+        """We were late ourselves: what is under way tells nothing, and is done again."""
+        if self._asked is not None:
+            if self._step < len(_SINGLY):
+                self._count[_SINGLY[self._step]][0] -= 1
+            else:
+                self._in_a_row -= 1
+        self._asked = self._last = None
+        self._since = now
+
     def turn(self, now: float, heard_at: float) -> Say | None:
         """What to say now."""
         if self._step < len(_SINGLY):

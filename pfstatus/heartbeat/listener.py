@@ -191,7 +191,8 @@ class Listener:
         # Who was late himself concludes from nothing that was asked before.
         if now > self.due + _LATE:
             self._asked.clear()
-            self._learner = None
+            if self._learner:
+                self._learner.overslept(now)
         what = self._turn(now)
         if what is None:
             return None
