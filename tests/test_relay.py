@@ -94,6 +94,20 @@ class Rig:
 
 
 @pytest.fixture
+def sysfs(monkeypatch, tmp_path):
+    """The folder ``device`` of a PF, in a sysfs of our own that the relay looks at."""
+    monkeypatch.setattr("pfstatus.relay.loop.NumVfs", partial(NumVfs, root=tmp_path))
+
+    def make(pf):
+        device = tmp_path / "ens5f0" / "device"
+        device.mkdir(parents=True)
+        (device.parent / "ifindex").write_text(f"{pf.ifindex}\n")
+        return device
+
+    return make
+
+
+@pytest.fixture
 def rig(kernel, clock, tmp_path):
     rig = Rig(kernel, clock, tmp_path)
     yield rig
@@ -366,19 +380,14 @@ def test_pf_without_vfs_is_said(rig):
     assert ("pf has no VFs", {"interface": "ens5f0"}) in rig.said()
 
 
-def test_vfs_that_come_and_go_while_lacp_is_up_are_said_as_the_reference_does(
-    rig, monkeypatch, tmp_path
-):
+def test_vfs_that_come_and_go_while_lacp_is_up_are_said_as_the_reference_does(rig, sysfs):
     pf = rig.pf(vfs=0)
-    netdev = tmp_path / "ens5f0"
-    (netdev / "device").mkdir(parents=True)
-    (netdev / "ifindex").write_text(f"{pf.ifindex}\n")
+    device = sysfs(pf)
 
     def create(vfs):
         rig.kernel.create_vfs(pf, vfs)
-        (netdev / "device" / "sriov_numvfs").write_text(f"{vfs}\n")
+        (device / "sriov_numvfs").write_text(f"{vfs}\n")
 
-    monkeypatch.setattr("pfstatus.relay.loop.NumVfs", partial(NumVfs, root=tmp_path))
     create(0)
     relay = rig.relay(settled=False)
     said = []
@@ -394,15 +403,12 @@ def test_vfs_that_come_and_go_while_lacp_is_up_are_said_as_the_reference_does(
     assert rig.kernel.requests["get-vfs"] == 0, "sysfs has the number for nothing"
 
 
-def test_vfs_that_sysfs_shows_before_rtnetlink_counts_them_are_said(rig, monkeypatch, tmp_path):
+def test_vfs_that_sysfs_shows_before_rtnetlink_counts_them_are_said(rig, sysfs, tmp_path):
     """As with PCI: virtfn0 comes before the kernel counts VFs, and goes before it counts none."""
     pf = rig.pf(vfs=0)
-    device = tmp_path / "ens5f0" / "device"
-    device.mkdir(parents=True)
+    device = sysfs(pf)
     (tmp_path / "pci").mkdir()
     (device / "subsystem").symlink_to(tmp_path / "pci")
-    (tmp_path / "ens5f0" / "ifindex").write_text(f"{pf.ifindex}\n")
-    monkeypatch.setattr("pfstatus.relay.loop.NumVfs", partial(NumVfs, root=tmp_path))
     relay = rig.relay(settled=False)
     rig.pass_time(relay, 1.1)
     (device / "virtfn0").symlink_to(device)
@@ -420,15 +426,11 @@ def test_vfs_that_sysfs_shows_before_rtnetlink_counts_them_are_said(rig, monkeyp
 
 
 def test_vfs_that_an_event_showed_and_that_are_gone_before_the_next_check_are_said_to_be_gone(
-    rig, monkeypatch, tmp_path
+    rig, sysfs
 ):
     pf = rig.pf(vfs=0)
-    netdev = tmp_path / "ens5f0"
-    (netdev / "device").mkdir(parents=True)
-    (netdev / "ifindex").write_text(f"{pf.ifindex}\n")
-    number = netdev / "device" / "sriov_numvfs"
+    number = sysfs(pf) / "sriov_numvfs"
     number.write_text("0\n")
-    monkeypatch.setattr("pfstatus.relay.loop.NumVfs", partial(NumVfs, root=tmp_path))
     relay = rig.relay(interval=60.0)
     rig.pass_time(relay, 61)
     rig.kernel.create_vfs(pf, 4)
