@@ -15,6 +15,7 @@ import asyncio
 import warnings
 from typing import TYPE_CHECKING, Self
 
+from pfstatus._waiter import Waiter
 from pfstatus.monitor import Monitor, monitor_of
 from pfstatus.wait import check_timeout, reached
 
@@ -51,9 +52,9 @@ class AsyncMonitor:
     """What listens: to add and remove PFs, and for its session."""
 
     def __init__(self, *pfs: Pf | Monitor) -> None:
-        self._waiter: asyncio.Future[None] | None = None
         self._closed = False
         self.monitor, self._opened = monitor_of(pfs)
+        self._waiter = Waiter("monitor", self.monitor)
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,10 +92,8 @@ class AsyncMonitor:
 
         In the loop's thread. May be called again.
         """
-        if self._waiter and not self.closed:
-            # Before the descriptor is closed: its number may be another's a moment later.
-            self._waiter.get_loop().remove_reader(self.monitor.fileno())
-            _wake(self._waiter)
+        if not self.closed:
+            self._waiter.release()
         self._closed = True
         if self._opened:
             self.monitor.close()
@@ -145,32 +144,9 @@ class AsyncMonitor:
             late = deadline is not None and loop.time() >= deadline
             if changes or late or self.stopped:
                 return changes
-            await self._readable(loop, deadline)
+            await self._waiter.readable(deadline)
             if self.closed:
                 return []
-
-    async def _readable(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
-        """Wait until the monitor has something to do, or until a time of the loop's."""
-        if self._waiter:
-            msg = "another task waits on this monitor already"
-            raise RuntimeError(msg)
-        self._waiter = waiter = loop.create_future()
-        fd = self.monitor.fileno()
-        loop.add_reader(fd, _wake, waiter)
-        timer = None if deadline is None else loop.call_at(deadline, _wake, waiter)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            if timer:
-                timer.cancel()
-            if not self.closed:
-                loop.remove_reader(fd)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 async def wait_for(

@@ -24,6 +24,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "_busy": 1,
     "_port": 2,
     "_timer": 2,
+    "_waiter": 0,
     "_wire": 2,
     "_readiness": 3,
     "recording.netlink": 2,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
+from pfstatus._waiter import Waiter
 from pfstatus.heartbeat.watch import Heartbeat
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class AsyncHeartbeat:
     def __init__(self, *pfs: str, **options: Any) -> None:
         self.heartbeat = Heartbeat(*pfs, **options)
         """For what does not wait: ``state()``, ``partner()``, ``counts()``, ``status()``."""
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter("heartbeat", self.heartbeat)
         self._told: list[Beat] = []
 
     async def __aenter__(self) -> Self:
@@ -63,9 +64,8 @@ class AsyncHeartbeat:
 
     def close(self) -> None:
         """Close all descriptors; a task that waits is told nothing more. In the loop's thread."""
-        if self._waiter and not self.closed:
-            self._waiter.get_loop().remove_reader(self.heartbeat.fileno())
-            _wake(self._waiter)
+        if not self.closed:
+            self._waiter.release()
         self.heartbeat.close()
 
     def __aiter__(self) -> Self:
@@ -100,28 +100,6 @@ class AsyncHeartbeat:
             beats = self.heartbeat.poll(0)
             if beats or self.stopped or (deadline is not None and loop.time() >= deadline):
                 return beats
-            await self._readable(loop, deadline)
+            await self._waiter.readable(deadline)
             if self.closed:
                 return []
-
-    async def _readable(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
-        if self._waiter:
-            msg = "another task waits on this heartbeat already"
-            raise RuntimeError(msg)
-        self._waiter = waiter = loop.create_future()
-        fd = self.heartbeat.fileno()
-        loop.add_reader(fd, _wake, waiter)
-        timer = None if deadline is None else loop.call_at(deadline, _wake, waiter)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-            if timer:
-                timer.cancel()
-            if not self.closed:
-                loop.remove_reader(fd)
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
