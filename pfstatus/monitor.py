@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 NOT_UP_INTERVAL = 0.1
 """Seconds between questions while LACP is not up: the kernel's own LACP tick."""
 
-_PFS_MAX = WATCH_MAX // 2  # each may have an alternative name, and is watched by its own too
+PFS_MAX = WATCH_MAX // 2
+"""Most PFs: each may have an alternative name, and is watched by its own too."""
 _EVENTS_AT_ONCE = 256  # so that an event storm cannot keep us from asking
 _ASKS_AT_ONCE = 3  # a PF whose events arrive while it is asked is asked again, so often
 
@@ -500,8 +501,8 @@ def _watched(known: dict[str, _Pf], pfs: Iterable[Pf]) -> dict[str, _Pf]:
     """
     names = [name_of(pf) for pf in pfs]
     watched = known | {name: _Pf(name) for name in names if name not in known}
-    if len(watched) > _PFS_MAX:
-        msg = f"a monitor watches {_PFS_MAX} PFs at most, not {len(watched)}: make another"
+    if len(watched) > PFS_MAX:
+        msg = f"a monitor watches {PFS_MAX} PFs at most, not {len(watched)}: make another"
         raise ValueError(msg)
     return watched
 

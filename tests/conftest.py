@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
+from types import NoneType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -113,3 +113,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     poll = SimpleNamespace(poll=clock.poll, POLLIN=select.POLLIN)
     monkeypatch.setattr("pfstatus._readiness.select", poll)
     return clock
+
+
+@pytest.fixture
+def rig(kernel, clock, tmp_path):
+    from relay_rig import Rig
+
+    rig = Rig(kernel, clock, tmp_path)
+    yield rig
+    for relay in rig.relays:
+        relay.close()
+    for report in rig.reports:
+        assert [*report.fields] == [*report.kind.fields], report.kind
+        for name, value in report.fields.items():
+            assert isinstance(value, (report.kind.fields[name], NoneType)), (report.kind, name)

@@ -20,7 +20,7 @@ from pfstatus import Policy, Relay, VfLinkState
 from pfstatus.agent.config import FileError, load
 from pfstatus.agent.http import address_of, serve_http
 from pfstatus.agent.metrics import Metrics
-from pfstatus.agent.program import Beat, notify
+from pfstatus.agent.systemd import Beat, notify
 from pfstatus.cli import main
 
 AUTO, ENABLE, DISABLE = VfLinkState
@@ -168,6 +168,50 @@ def test_systemd_is_told_of_its_life(tmp_path):
             last = b""
             while last != b"STOPPING=1":
                 last = systemd.recv(1000)
+
+
+def test_sighup_has_the_file_read_again(tmp_path):
+    file = tmp_path / "relay.toml"
+    file.write_text('interfaces = ["ens5f0"]\n')
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(LIMIT)
+
+        def reload(text):
+            file.write_text(text)
+            agent.process.send_signal(signal.SIGHUP)
+            while not systemd.recv(1000).startswith(b"RELOADING=1\nMONOTONIC_USEC="):
+                pass
+            return systemd.recv(1000)
+
+        with Agent("--config", str(file), NOTIFY_SOCKET=str(path)) as agent:
+            agent.wait_for("lacp is up")
+            told = reload('interfaces = ["ens5f1"]\ndebug = true\n')
+            assert told == b"READY=1\nSTATUS=relaying ens5f1"
+            assert agent.wait_for("configuration was reloaded")["interfaces"] == ["ens5f1"]
+            assert agent.wait_for("lacp is up")["interface"] == "ens5f1"
+            for wrong, words in (
+                ("interface = 1", f"{file}:1: there is no key 'interface'"),
+                ('interfaces = ["ens5f0"]\nmetrics = ":1"', "cannot be changed"),
+                ('interfaces = ["ens5f0"]\ndry_run = true', "dry_run cannot be changed"),
+            ):
+                assert reload(wrong) == b"READY=1"
+                line = agent.wait_for("failed to reload the configuration")
+                assert words in line["error"]
+                assert line["level"] == "ERROR"
+            file.unlink()
+            agent.process.send_signal(signal.SIGHUP)
+            line = agent.wait_for("failed to reload the configuration")
+            assert "No such file" in line["error"]
+            assert agent.end() == 0
+
+
+def test_sighup_ends_an_agent_without_a_file():
+    with Agent("ens5f0") as agent:
+        agent.wait_for("lacp is up")
+        agent.process.send_signal(signal.SIGHUP)
+        assert agent.process.wait(LIMIT) == 0
 
 
 def test_systemd_that_is_gone_ends_nothing(tmp_path, monkeypatch):

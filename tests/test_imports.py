@@ -63,6 +63,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "relay.program": 10,
     "agent.config": 0,
     "agent.http": 0,
+    "agent.systemd": 0,
     "agent.metrics": 10,
     "agent.program": 11,
     "cli": 12,

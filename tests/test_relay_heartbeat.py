@@ -163,3 +163,21 @@ def test_without_either_no_port_is_opened(site):
 def test_a_policy_knows_its_modes(mode):
     with pytest.raises(ValueError, match="heartbeat"):
         Policy(heartbeat=mode)
+
+
+def test_pf_is_dropped_and_added_while_the_other_is_silent(site):
+    """Who is silent stays lost only as long as another is heard; a reload forgets nobody."""
+    here = site("late")
+    here.heard()
+    here.partners[0].mute = True
+    here.until(lambda: here.said(Kind.PARTNER_SILENT, interface="pf0"))
+    here.until(lambda: set(here.pfs[0].vfs.values()) == {DISABLE})
+    policy = Policy(heartbeat="late", groups=(("pf0", "pf1"),))
+    here.relay.reconfigure("pf0", "pf1", interval=1.0, policy=policy)
+    here.run(0.3)
+    assert set(here.pfs[0].vfs.values()) == {DISABLE}
+    here.relay.reconfigure("pf0", interval=1.0, policy=Policy(heartbeat="late"))
+    here.until(lambda: set(here.pfs[0].vfs.values()) == {AUTO})
+    here.relay.reconfigure("pf0", "pf1", interval=1.0, policy=policy)
+    here.until(lambda: "pf1" in here.relay.heard())
+    here.until(lambda: set(here.pfs[0].vfs.values()) == {DISABLE})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Mapping
 
 
@@ -114,6 +116,31 @@ def load(path: Path) -> dict[str, Any]:
             msg = f"{key} cannot be {value!r}: {exc}"
             raise FileError(path, _line(text, key), msg) from None
     return values
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where an agent tells others how it does."""
+
+    metrics: str | None = None
+    """"ADDRESS:PORT" that answers with metrics and health."""
+
+    def refuse_change(self, old: Outlets) -> None:
+        """See that a running agent need not tell elsewhere.
+
+        Raises:
+            ValueError: it would.
+        """
+        for field in fields(self):
+            if getattr(self, field.name) != getattr(old, field.name):
+                msg = f"{field.name} cannot be changed while it runs: start it anew"
+                raise ValueError(msg)
+
+
+def outlets(args: argparse.Namespace, said: Mapping[str, Any]) -> Outlets:
+    """What arguments, or else a file, say of them."""
+    names = [field.name for field in fields(Outlets)]
+    return Outlets(**{name: getattr(args, name) or said.get(name) for name in names})
 
 
 def _line(text: str, key: str) -> int | None:

@@ -35,7 +35,8 @@ class Metrics:
 
     def __init__(self, relay: Relay, groups: Iterable[Sequence[str]] = ()) -> None:
         self._relay = relay
-        self._groups = [tuple(group) for group in groups]
+        self.groups = tuple(tuple(group) for group in groups)
+        """As given; may be changed."""
         self._since: dict[str, float] = {}  # when LACP turned, by PF
         self._turned_ns: dict[str, int] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -131,7 +132,7 @@ class Metrics:
         paths = GaugeMetricFamily(
             "pfstatus_group_paths_up", "PFs of a group that pods can use.", labels=["group"]
         )
-        for group in self._groups:
+        for group in self.groups:
             usable = sum(pfs[name].usable for name in group if name in pfs)
             paths.add_metric([",".join(group)], usable)
         build = InfoMetricFamily("pfstatus_build", "What runs.", {"version": pfstatus.__version__})

@@ -1,126 +1,182 @@
-"""The agent as a program: its signals, and its life told to systemd."""
+"""The agent as a program: its signals, and who is told how it does."""
 
 from __future__ import annotations
 
 import errno
 import gc
-import os
-import socket
+import signal
 import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pfstatus.agent.http import serve_http
+from pfstatus.agent.systemd import Beat, notify, reloading
 from pfstatus.relay.loop import Relay
 from pfstatus.relay.program import end_by_signal, unlocked
-from pfstatus.relay.report import Outbox, Report, json_lines
+from pfstatus.relay.report import Kind, Outbox, Report, json_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pfstatus.agent.config import Outlets
     from pfstatus.agent.metrics import Metrics
     from pfstatus.relay.config import Config
     from pfstatus.relay.policy import Policy
     from pfstatus.session import Session
 
 
-class Beat:
-    """When the loop last did something, for those who ask whether it does, and for systemd.
+class Settings(NamedTuple):
+    """What a configuration says."""
 
-    The kernel may keep it waiting for a session's timeout, so more than that is allowed.
-    """
-
-    ALLOWED = 30.0
-    EVERY = 1.0
-
-    def __init__(self) -> None:
-        self._last = time.monotonic()
-
-    def __call__(self) -> None:
-        """It did; say so every second."""
-        now = time.monotonic()
-        if now - self._last >= self.EVERY:
-            notify("WATCHDOG=1")
-            self._last = now
-
-    def lives(self) -> bool:
-        """Whether it did lately."""
-        return time.monotonic() - self._last < self.ALLOWED
-
-
-def notify(*lines: str) -> None:
-    """Tell systemd, if it wants to know: sd_notify(3)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
-        try:
-            sock.sendto("\n".join(lines).encode(), address.replace("@", "\0", 1))
-        except OSError:
-            return  # it has its own way to find out
+    config: Config
+    """What to relay, and how."""
+    outlets: Outlets
+    """Where to tell how it does."""
 
 
 def serve(
-    config: Config,
+    settings: Settings,
     *,
     session: Session | None = None,
-    metrics: str | None = None,
     wait: bool = True,
+    read: Callable[[], Settings] | None = None,
 ) -> None:
     """Relay until SIGTERM, SIGINT or SIGHUP, with a JSON object a line on standard output.
 
     Args:
-        config: what, and how.
+        settings: what, and how.
         session: as for Relay.
-        metrics: "ADDRESS:PORT" at which to tell of metrics and health.
         wait: whether to stand by where another relay has a PF, or to fail.
+        read: reads the settings again, at SIGHUP, which then ends nothing.
 
     Raises:
         ValueError: as for Relay.
         PermissionError: VFs could not be set.
         OSError: as for Relay; a PF is another relay's; an address cannot be had.
     """
-    policy = replace(config.policy, stand_by=True)
-    sinks: list[Callable[[list[Report]], object]] = [json_lines(unlocked(sys.stdout), config.level)]
+    with Agent(settings, session=session) as agent:
+        agent.run(wait=wait, read=read)
 
-    def tell(reports: list[Report]) -> None:
-        for sink in sinks:
-            sink(reports)
 
-    with ExitStack() as stack:
-        outbox = stack.enter_context(Outbox(tell))
-        relay = stack.enter_context(
-            Relay(
-                *config.interfaces,
-                interval=config.interval,
-                policy=policy,
-                report=outbox,
-                session=session,
+class Agent:
+    """A relay, and who is told how it does.
+
+    Args:
+        settings: what, and how.
+        session: as for Relay.
+
+    Raises:
+        ValueError: as for Relay.
+        PermissionError: VFs could not be set.
+        OSError: as for Relay; an address cannot be had.
+    """
+
+    def __init__(self, settings: Settings, *, session: Session | None = None) -> None:
+        config, self._outlets = settings
+        self._stdout = unlocked(sys.stdout)
+        self._write = json_lines(self._stdout, config.level)
+        self._counted: Metrics | None = None
+        self._beat = Beat()
+        self._read: Callable[[], Settings] | None = None
+        self._asked = False  # to read it
+        with ExitStack() as stack:
+            self._outbox = stack.enter_context(Outbox(self._tell))
+            self._relay = stack.enter_context(
+                Relay(
+                    *config.interfaces,
+                    interval=config.interval,
+                    policy=_stand_by(config),
+                    report=self._outbox,
+                    session=session,
+                )
             )
-        )
-        end_by_signal(relay.stop)
-        if not policy.dry_run and not relay.may_set_vfs():
-            msg = (
-                "CAP_NET_ADMIN is missing: VFs could be watched but not set (run as root, or try "
-                "--dry-run)"
-            )
-            raise OSError(errno.EPERM, msg)
-        beat = Beat()
-        if metrics:
-            counted = _metrics(relay, policy)
-            sinks.append(counted)
-            stack.enter_context(serve_http(metrics, counted.text, beat.lives, counted.ready))
-        relay.turn(0)
-        taken = [name for name, pf in relay.snapshot().items() if pf.waits]
+            end_by_signal(self._relay.stop)
+            if not config.policy.dry_run and not self._relay.may_set_vfs():
+                msg = (
+                    "CAP_NET_ADMIN is missing: VFs could be watched but not set (run as root, or "
+                    "try --dry-run)"
+                )
+                raise OSError(errno.EPERM, msg)
+            if self._outlets.metrics:
+                self._counted = counted = _metrics(self._relay, config.policy)
+                stack.enter_context(
+                    serve_http(self._outlets.metrics, counted.text, self._beat.lives, counted.ready)
+                )
+            self._opened = stack.pop_all()
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._opened.close()
+
+    def _tell(self, reports: list[Report]) -> None:
+        """In the outbox's thread."""
+        self._write(reports)
+        if self._counted:
+            self._counted(reports)
+
+    def run(self, *, wait: bool, read: Callable[[], Settings] | None) -> None:
+        """Until a signal ends it.
+
+        Args:
+            wait: whether to stand by where another relay has a PF, or to fail.
+            read: reads the settings again, at SIGHUP.
+
+        Raises:
+            OSError: a PF is another relay's; the relay's sockets failed.
+        """
+        if read:
+            self._read = read
+            signal.signal(signal.SIGHUP, self._ask)
+        self._relay.turn(0)
+        pfs = self._relay.snapshot()
+        taken = [name for name, pf in pfs.items() if pf.waits]
         if taken and not wait:
             msg = f"another relay has {', '.join(taken)}"
             raise OSError(errno.EBUSY, msg)
-        notify("READY=1", f"STATUS=relaying {', '.join(config.interfaces)}")
+        _ready(list(pfs))
         gc.freeze()  # what lives as long as we do need not be looked through in the hot path
-        relay.run(beat)
+        self._relay.run(self._pulse)
         notify("STOPPING=1")
+
+    def _ask(self, *_: object) -> None:
+        self._asked = True
+
+    def _pulse(self) -> None:
+        """In the relay's thread, every second at least."""
+        self._beat()
+        if self._asked and self._read:
+            self._asked = False
+            self._reload(self._read)
+
+    def _reload(self, read: Callable[[], Settings]) -> None:
+        """Go on with new settings; with the old ones if something is wrong with those."""
+        reloading()
+        try:
+            config, outlets = read()
+            outlets.refuse_change(self._outlets)
+            self._relay.reconfigure(
+                *config.interfaces, interval=config.interval, policy=_stand_by(config)
+            )
+        except (ValueError, OSError) as exc:
+            self._outbox([Report(time.time_ns(), Kind.RELOAD_FAILED, {"error": str(exc)})])
+            notify("READY=1")
+            return
+        self._write = json_lines(self._stdout, config.level)
+        if self._counted:
+            self._counted.groups = config.policy.groups
+        _ready(list(config.interfaces))
+
+
+def _ready(interfaces: list[str]) -> None:
+    notify("READY=1", f"STATUS=relaying {', '.join(interfaces)}")
+
+
+def _stand_by(config: Config) -> Policy:
+    return replace(config.policy, stand_by=True)
 
 
 def _metrics(relay: Relay, policy: Policy) -> Metrics:

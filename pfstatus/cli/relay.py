@@ -2,17 +2,19 @@
 
 Writes a JSON object a line. Options and environment are those of
 examples/relay.py, and these: a file to configure it; metrics and health.
-Where another relay has a PF, it stands by. Exit status: 0 ended by
-SIGTERM, SIGINT or SIGHUP, 2 bad configuration, 3 something failed.
+Where another relay has a PF, it stands by. SIGHUP has it read its file
+again, if it has one. Exit status: 0 ended by SIGTERM, SIGINT or SIGHUP,
+2 bad configuration, 3 something failed.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfstatus.agent.config import load
-from pfstatus.agent.program import serve
+from pfstatus.agent.config import load, outlets
+from pfstatus.agent.program import Settings, serve
 from pfstatus.cli.base import YES, open_session
 from pfstatus.relay import config
 
@@ -41,17 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
-    said = load(args.config) if args.config else {}
-    configured = config.from_arguments(args, file=said)
+    settings = _read(args)
     if args.check_config:
-        print(f"{', '.join(configured.interfaces)}: the configuration is good")
+        print(f"{', '.join(settings.config.interfaces)}: the configuration is good")
         return YES
-    metrics = args.metrics or said.get("metrics")
+    read = partial(_read, args) if args.config else None
     with open_session(args, events=True) as session:
-        serve(
-            configured,
-            session=session,
-            metrics=metrics,
-            wait=not args.no_wait,
-        )
+        serve(settings, session=session, wait=not args.no_wait, read=read)
     return YES
+
+
+def _read(args: argparse.Namespace) -> Settings:
+    said = load(args.config) if args.config else {}
+    return Settings(config.from_arguments(args, file=said), outlets(args, said))

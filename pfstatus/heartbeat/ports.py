@@ -7,6 +7,7 @@ import math
 import os
 import select
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pfstatus._fork import close_in_child
@@ -72,11 +73,10 @@ class Ports:
         known: Iterable[Partner] = (),
         open_port: Callable[[int], Port] = Port,
     ) -> None:
-        known = tuple(known)
-        self._pfs = {
-            name: _Pf(Listener(name, mode, slow=slow, revive=revive, ask=ask, known=known))
-            for name in names
-        }
+        self._listener = partial(
+            Listener, mode=mode, slow=slow, revive=revive, ask=ask, known=tuple(known)
+        )
+        self._pfs = {name: _Pf(self._listener(name)) for name in names}
         self._open_port = open_port
         self._epoll = select.epoll()
         self._timer = Timer()
@@ -104,6 +104,18 @@ class Ports:
             KeyError: there is no such PF.
         """
         return self._pfs[name].listener
+
+    def add(self, name: str) -> None:
+        """Listen on one more PF, from the next ``update()`` of it on."""
+        self._pfs[name] = _Pf(self._listener(name))
+
+    def remove(self, name: str) -> None:
+        """Listen on a PF no more.
+
+        Raises:
+            KeyError: there is no such PF.
+        """
+        self._close_port(self._pfs.pop(name))
 
     def fileno(self) -> int:
         """A descriptor that is readable when ``turn()`` has something to do."""

@@ -67,6 +67,17 @@ class Hearts:
         for fd in (monitor.fileno(), self._ports.fileno()):
             self._poll.register(fd, select.POLLIN)
 
+    def change(self, names: Collection[str], groups: Iterable[Iterable[str]]) -> None:
+        """Listen on these PFs from now on; those that stay are not touched."""
+        for name in self._revivals.keys() - names:
+            self._ports.remove(name)
+            self._up.discard(name)
+        for name in names:
+            if name not in self._revivals:
+                self._ports.add(name)
+        self._revivals = {name: self._revivals.get(name, 0) for name in names}
+        self._trust.change(names, groups)
+
     def close(self) -> None:
         """Close the descriptors. May be called again."""
         self._ports.close()

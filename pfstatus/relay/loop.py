@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from pfstatus._fork import close_in_child
 from pfstatus._wire import absent
 from pfstatus.errors import Error, LinkNotFoundError
-from pfstatus.monitor import Monitor
+from pfstatus.monitor import PFS_MAX, Monitor
 from pfstatus.relay.narrator import Narrator
 from pfstatus.relay.numvfs import NumVfs, Signature, agrees
 from pfstatus.relay.ownership import Ownership
@@ -21,6 +21,7 @@ from pfstatus.relay.policy import Member, Policy, last_path, plan
 from pfstatus.relay.report import Kind, Report, deliver, to_logging
 from pfstatus.relay.rival import Claims
 from pfstatus.relay.setter import Setter
+from pfstatus.session import name_of
 from pfstatus.values import Cause, LacpStatus
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ class Relay:
         self._check_due = -math.inf
         self._pulse: Callable[[], object] | None = None
         self._started = False
+        self._next: tuple[tuple[str, ...], float, Policy] | None = None  # of reconfigure()
         self._lost_events = 0
         self._monitor = Monitor(
             *interfaces, interval=interval, every_event=True, session=session, netns=netns
@@ -205,6 +207,29 @@ class Relay:
         """Whether the kernel would let this process set VFs (CAP_NET_ADMIN). Changes nothing."""
         return self._session.may_set_vfs()
 
+    def reconfigure(self, *interfaces: str, interval: float, policy: Policy) -> None:
+        """Serve these PFs in this way from the next turn on, which comes within an interval.
+
+        What is known of the PFs that stay is kept. The VFs of one that goes are left or given back,
+        as the new ``policy.on_exit`` says. From any thread, and from a pulse of ``run()``.
+
+        Raises:
+            TypeError, ValueError: as for Monitor; or what only another relay could do: ``dry_run``,
+                ``heartbeat``, ``revive`` or ``stand_by`` is another. Nothing is changed then.
+        """
+        names = tuple(dict.fromkeys(map(name_of, interfaces)))
+        if not 0 < len(names) <= PFS_MAX:
+            msg = f"a relay serves 1 to {PFS_MAX} PFs, not {len(names)}"
+            raise ValueError(msg)
+        if not interval > 0:
+            msg = f"interval must be positive, not {interval!r}"
+            raise ValueError(msg)
+        for name in ("dry_run", "heartbeat", "revive", "stand_by"):
+            if getattr(policy, name) != getattr(self._policy, name):
+                msg = f"{name} cannot be changed while it runs: start it anew"
+                raise ValueError(msg)
+        self._next = names, interval, policy
+
     def run(self, pulse: Callable[[], object] | None = None) -> None:
         """Relay until stop(), then do what the policy says of the end.
 
@@ -227,6 +252,8 @@ class Relay:
         """
         if not self._started:
             self._start()
+        if self._next:
+            self._reconfigure(*self._next)
         now = time.monotonic()
         wake = min(self._check_due, *(pf.pace.due() for pf in self._pfs.values()))
         if any(pf.waits for pf in self._pfs.values()):
@@ -277,7 +304,7 @@ class Relay:
             for pf in [*self._pfs.values()]
         }
 
-    # Listening
+    # Beginning, changing, ending
 
     def _start(self) -> None:
         self._started = True
@@ -285,6 +312,59 @@ class Relay:
         self._narrator.say(Kind.WATCHING, interfaces=list(self._pfs))
         self._ownership.mirror()
         self._strays = dict.fromkeys(self._ownership.names(), "it is not configured any more")
+
+    def _reconfigure(self, names: tuple[str, ...], interval: float, policy: Policy) -> None:
+        """Do as ``reconfigure()`` was told."""
+        self._next = None
+        self._policy, self._interval, self._monitor.interval = policy, interval, interval
+        gone = [pf for name, pf in self._pfs.items() if name not in names]
+        # One NIC by two names is told of by the first: the other goes on with it.
+        stays = {self._monitor.same_as(name) for name in names if name in self._pfs}
+        for pf in gone:
+            self._settle(pf)
+            if pf.name not in stays:
+                self._leave(pf, "it is not configured any more")
+                self._claims.release(pf.ifindex or 0)
+            self._narrator.forget(pf.name)
+        self._monitor.remove(*(pf.name for pf in gone))
+        self._monitor.add(*names)
+        self._pfs = {
+            name: self._pfs.get(name) or _Pf(name, Pacer(self._budget, interval)) for name in names
+        }
+        self._ownership.move(policy.state_file if policy.keeps_record() else None)
+        if self._hearts:
+            self._hearts.change(names, policy.groups)
+        self._narrator.groups(policy.groups)
+        for pf in self._pfs.values():
+            pf.pace.interval = interval
+            self._regroup(pf)
+            if pf.acts is not LacpStatus.UNKNOWN:  # another policy may see it with other eyes
+                pf.pace.touched(time.monotonic())
+        self._check_due = -math.inf
+        self._narrator.say(Kind.RELOADED, interfaces=list(names))
+
+    def _leave(self, pf: _Pf, why: str) -> None:
+        """Serve a PF no more: its VFs are left or given back, as the policy says."""
+        if not self._ownership.disabled(pf.ifindex):
+            return
+        if self._policy.on_exit == "restore":
+            why = "they could not be given back"
+            try:
+                self.give_back(pf.name)
+            except LinkNotFoundError:
+                return  # its VFs went with it
+            except OSError as exc:
+                self._narrator.trouble(pf.name, exc)
+        ours = self._ownership.disabled(pf.ifindex)
+        if ours:
+            self._narrator.left(pf.name, ours, why)
+
+    def _end(self) -> None:
+        for pf in self._pfs.values():
+            if self._policy.on_exit == "restore" or pf.lacp is not LacpStatus.UP:
+                self._leave(pf, "the relay ends")
+
+    # Listening
 
     def _listen(self, timeout: float) -> None:
         try:
@@ -302,7 +382,8 @@ class Relay:
             if lost != self._lost_events:
                 self._narrator.say(Kind.EVENTS_LOST)
         for change in changes:
-            self._on_change(self._pfs[change.name], change)
+            if change.name in self._pfs:
+                self._on_change(self._pfs[change.name], change)
         self._listen_to_partners()
 
     def _listen_to_partners(self) -> None:
@@ -352,16 +433,21 @@ class Relay:
                 group = [self._pfs[name] for name in names if name in self._pfs]
                 break
         else:
+            self._keep(pf, kept=False)
             return
         members = {one.name: Member(one.acts, one.served, one.down_since) for one in group}
         kept = last_path(members, next((one.name for one in group if one.kept), None))
         for one in group:
-            if one.kept != (one.name == kept):
-                one.kept = one.name == kept
-                one.pending.clear()
-                if one.acts is LacpStatus.DOWN:
-                    one.pace.lacp_changed(time.monotonic(), one.acts)
+            self._keep(one, kept=one.name == kept)
         self._narrator.kept(names, kept)
+
+    def _keep(self, pf: _Pf, *, kept: bool) -> None:
+        """A PF is the last path of its group, or is it no more."""
+        if pf.kept != kept:
+            pf.kept = kept
+            pf.pending.clear()
+            if pf.acts is LacpStatus.DOWN:
+                pf.pace.lacp_changed(time.monotonic(), pf.acts)
 
     def _take_over(self) -> None:
         """Serve the PFs of relays that have ended."""
@@ -381,7 +467,7 @@ class Relay:
             self._settle(pf)
             pf.pace = Pacer(self._budget, self._interval)
             pf.num_vfs = pf.signature = pf.bond = None
-            self._narrator.new_nic(pf.name)
+            self._narrator.forget(pf.name)
         self._check_due = -math.inf
 
     # Looking
@@ -574,25 +660,6 @@ class Relay:
             vf, state, failure = result
             times = pf.pace.became(vf, state, sent.ended, failed=failure is not None)
             self._narrator.result(pf.name, result, time_ns=sent.time_ns, times=times)
-
-    def _end(self) -> None:
-        for pf in self._pfs.values():
-            ours = self._ownership.disabled(pf.ifindex)
-            if not ours:
-                continue
-            if self._policy.on_exit == "keep":
-                if pf.lacp is not LacpStatus.UP:
-                    self._narrator.left(pf.name, ours, "the relay ends")
-                continue
-            try:
-                self.give_back(pf.name)
-            except LinkNotFoundError:
-                continue  # its VFs went with it
-            except OSError as exc:
-                self._narrator.trouble(pf.name, exc)
-            ours = self._ownership.disabled(pf.ifindex)
-            if ours:
-                self._narrator.left(pf.name, ours, "they could not be given back")
 
     def _flush(self) -> None:
         """Tell what there is to tell: it can wait for what is to be set, but not for ever."""

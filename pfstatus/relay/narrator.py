@@ -114,8 +114,8 @@ class Narrator:
         pf.ignored.clear()
         pf.unread = frozenset()
 
-    def new_nic(self, name: str) -> None:
-        """All that was said was of another NIC."""
+    def forget(self, name: str) -> None:
+        """The PF is another NIC now, or is watched no more: all that was said is the past's."""
         self._pfs.pop(name, None)
 
     def status(self, status: LinkStatus, ours: Collection[int]) -> None:
@@ -186,6 +186,14 @@ class Narrator:
             self._kept = [others for others in self._kept if others != names]
             if name:
                 self._kept.append(names)
+
+    def groups(self, groups: Iterable[Iterable[str]]) -> None:
+        """There are no other groups any more."""
+        left = [list(group) for group in groups]
+        self._kept = [names for names in self._kept if names in left]
+        topics = self._of("").topics
+        for topic in {t for t in topics if t.startswith("kept ")} - {f"kept {n}" for n in left}:
+            del topics[topic]
 
     def trouble(self, name: str, exc: OSError) -> None:
         """The PF could not be asked, or its VFs not be read."""

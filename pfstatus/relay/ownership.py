@@ -89,6 +89,20 @@ class Ownership:
         if path is not None:
             self._begin(path)
 
+    def move(self, path: Path | None) -> None:
+        """Mirror into another file from now on, or into none: the old one forgets our NICs."""
+        if path == self._path:
+            return
+        nics, self._nics = self._nics, {}
+        self._touched.update(nics)
+        self._changed = True
+        self.mirror()
+        self._path, self._written, self._others = path, None, []
+        self._changed = path is not None
+        if path is not None:
+            self._begin(path)
+        self._nics |= nics
+
     def _begin(self, path: Path) -> None:
         try:
             self._boot_id = _BOOT_ID.read_text().strip()

@@ -54,6 +54,10 @@ class Kind(Enum):
     """The first one."""
     WATCHING = "interfaces to monitor", "INFO", {"interfaces": list}
     """The PFs, by their names in the configuration."""
+    RELOADED = "configuration was reloaded", "INFO", {"interfaces": list}
+    """These are the PFs from now on."""
+    RELOAD_FAILED = "failed to reload the configuration", "ERROR", {"error": str}
+    """What is wrong with it; the old one goes on."""
     READY = "pf is ready", "INFO", _PF
     """It is up, and a port of a bond in mode 802.3ad."""
     NOT_READY = "pf is not ready", "ERROR", {**_PF, "error": str}

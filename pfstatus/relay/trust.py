@@ -52,10 +52,15 @@ class Trust:
     def __init__(
         self, names: Iterable[str], *, acts: bool, groups: Iterable[Iterable[str]] = ()
     ) -> None:
-        self._pfs = {name: _Pf() for name in names}
-        self._groups = [frozenset(group) for group in groups] or [frozenset(self._pfs)]
+        self._pfs: dict[str, _Pf] = {}
         self._acts = acts
         self._held: frozenset[str] = frozenset()
+        self.change(names, groups)
+
+    def change(self, names: Iterable[str], groups: Iterable[Iterable[str]]) -> None:
+        """Decide for these PFs from now on; what is known of those that stay is kept."""
+        self._pfs = {name: self._pfs.get(name) or _Pf() for name in names}
+        self._groups = [frozenset(group) for group in groups] or [frozenset(self._pfs)]
 
     def take(self, beat: Beat, now: float) -> FalseAlarm | None:
         """What a heartbeat told. Returns what it costs where it was a false alarm."""
