@@ -93,7 +93,7 @@ class Monitor:
     what was found is told next time, and every PF is asked again.
 
     Args:
-        pfs: by name or alternative name; a LinkStatus stands for its name.
+        pfs: by name, alternative name or PCI address; a LinkStatus stands for its name.
         all_ports: watch all that are ports of 802.3ad bonds now, besides those that are named.
         interval: seconds between questions while LACP is up.
         vfs: also read the VFs, which makes the kernel call the driver for each of them under

@@ -8,13 +8,14 @@ import stat
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Self, overload
 
 from pfstatus._port import Port
 from pfstatus._wire import Wire
-from pfstatus.errors import Error, error
+from pfstatus.errors import Error, LinkNotFoundError, error
 from pfstatus.values import LinkStatus, Vf, VfLinkState, VfResult, Vfs
 
 if TYPE_CHECKING:
@@ -306,7 +307,8 @@ class Session:
         """Ask for one PF.
 
         Args:
-            pf: its name or one of its alternative names; a status of it stands for its name.
+            pf: its name, one of its alternative names, or its PCI address ("0000:5e:00.0"), which
+                is looked up in sysfs; a status of it stands for its name.
             vfs: also read its VFs. This makes the kernel call the driver for each VF under the
                 RTNL lock, 0.1 to 2 ms a VF on real NICs, while the rest of the node waits.
             bond: its master as read before: spares the question if it still is the master.
@@ -314,10 +316,38 @@ class Session:
         Raises:
             LinkNotFoundError: there is no such interface.
             Error: the kernel refused or its answer is unusable. With EMSGSIZE (seen with
-                InfiniBand VFs) ask again with ``vfs=False``.
+                InfiniBand VFs) ask again with ``vfs=False``. ENOTUNIQ: the device at that address
+                has several interfaces; name one.
             ValueError: ``pf`` can be no name, or the session is closed.
         """
-        return self._wire.status(name_of(pf), vfs=vfs, bond=bond)
+        name = name_of(pf)
+        try:
+            return self._wire.status(name, vfs=vfs, bond=bond)
+        except LinkNotFoundError:
+            if ":" not in name:
+                raise
+            ifname = self._at(name)
+            return replace(self._wire.status(ifname, vfs=vfs, bond=bond), name=name)
+
+    def _at(self, address: str) -> str:
+        """The interface at a PCI address.
+
+        Raises:
+            LinkNotFoundError: there is none, or it is none, or sysfs shows another namespace's.
+            Error: ENOTUNIQ, the device has several.
+        """
+        from pfstatus._pci import interfaces  # noqa: PLC0415 - few have need of it
+
+        found = []
+        for name, ifindex in interfaces(address):
+            with suppress(LinkNotFoundError):
+                status = self._wire.status(name, vfs=False, bond=None)
+                parent = (status.parent or address).lower()
+                if status.ifindex == ifindex and parent == address.lower():
+                    found.append(name)
+        if len(found) != 1:
+            raise error(errno.ENOTUNIQ if found else errno.ENODEV, address)
+        return found[0]
 
     def vfs(self, pf: Pf) -> Vfs:
         """Read a PF's VFs, and LACP at the same moment: all that a decision needs.

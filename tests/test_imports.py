@@ -22,6 +22,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "_core": 1,
     "_fork": 0,
     "_busy": 1,
+    "_pci": 0,
     "_port": 2,
     "_timer": 2,
     "_waiter": 0,

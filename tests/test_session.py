@@ -16,6 +16,7 @@ from pfstatus import (
     LacpReason,
     LinkNotFoundError,
     MalformedError,
+    Monitor,
     NoAnswerError,
     NotPermittedError,
     Session,
@@ -53,6 +54,79 @@ def test_get_takes_an_alternative_name(kernel, session, name):
     kernel.add_pf("ens5f0", altnames=["other", name])
     status = session.get(name)
     assert (status.name, status.ifname) == (name, "ens5f0")
+
+
+@pytest.fixture
+def pci(monkeypatch, tmp_path):
+    """Have sysfs show interfaces of a PCI device: name, ifindex, port name."""
+    monkeypatch.setattr("pfstatus._pci.ROOT", str(tmp_path))
+
+    def show(address, *interfaces):
+        for name, ifindex, port in interfaces:
+            folder = tmp_path / address / "net" / name
+            folder.mkdir(parents=True)
+            (folder / "ifindex").write_text(f"{ifindex}\n")
+            if port:
+                (folder / "phys_port_name").write_text(f"{port}\n")
+
+    return show
+
+
+@pytest.mark.parametrize("parent", ["0000:5e:00.0", None], ids=["told", "not-told"])
+def test_pf_is_known_by_its_pci_address(kernel, session, pci, parent):
+    pf = kernel.add_pf("ens5f0", vfs=1)
+    pf.parent = parent
+    other = kernel.add_pf("ens5f0_0")
+    pci("0000:5e:00.0", ("ens5f0", pf.ifindex, "p0"), ("ens5f0_0", other.ifindex, "pf0vf0"))
+    for address in ("0000:5e:00.0", "0000:5E:00.0"):
+        status = session.get(address)
+        assert (status.name, status.ifname, status.ifindex) == (address, "ens5f0", pf.ifindex)
+    assert session.set_vf_link_state("0000:5e:00.0", {0: "disable"})[0].error is None
+    assert pf.vfs[0] is DISABLE
+
+
+@pytest.mark.parametrize("wrong", ["ifindex", "parent", "name", "address"])
+def test_sysfs_of_another_network_namespace_is_not_believed(kernel, session, pci, wrong):
+    pf = kernel.add_pf("ens5f0")
+    pf.parent = "0000:5f:00.0" if wrong == "parent" else "0000:5e:00.0"
+    name = "ens9f0" if wrong == "name" else "ens5f0"
+    pci("0000:5e:00.0", (name, pf.ifindex + (wrong == "ifindex"), ""))
+    address = "0000:5e:00.1" if wrong == "address" else "0000:5e:00.0"
+    with pytest.raises(LinkNotFoundError) as caught:
+        session.get(address)
+    assert caught.value.filename == address
+
+
+def test_device_with_two_interfaces_wants_a_name(kernel, session, pci):
+    ports = [kernel.add_pf(name) for name in ("ens5", "ens5d1")]
+    pci("0000:5e:00.0", *((port.name, port.ifindex, "") for port in ports))
+    with pytest.raises(Error) as caught:
+        session.get("0000:5e:00.0")
+    assert caught.value.errno == errno.ENOTUNIQ
+
+
+def test_address_that_leads_elsewhere_is_no_address(session, pci):
+    pci("0000:5e:00.0", ("lo", 1, ""))
+    for name in ("../0000:5e:00.0", "0000:5e:00.0/", ":", "0000:5e:00.8"):
+        with pytest.raises(LinkNotFoundError):
+            session.get(name)
+
+
+def test_monitor_follows_a_pci_address_through_another_name(kernel, pci, tmp_path):
+    pf = kernel.add_pf("ens5f0")
+    kernel.add_bond("bond0", pf)
+    pci("0000:5e:00.0", ("ens5f0", pf.ifindex, ""))
+    with Monitor("0000:5e:00.0", interval=0.1, session=kernel.session()) as monitor:
+        (change,) = monitor.poll(5)
+        assert (change.name, change.new.ifname) == ("0000:5e:00.0", "ens5f0")
+        (tmp_path / "0000:5e:00.0/net/ens5f0").rename(tmp_path / "0000:5e:00.0/net/uplink")
+        with kernel.change(pf):
+            pf.name = "uplink"
+        while change.new.ifname != "uplink":
+            (change,) = monitor.poll(5, limit=1)
+        pf.lacp_expire()
+        (change,) = monitor.poll(5)
+        assert change.new.lacp.reason is LacpReason.EXPIRED
 
 
 def test_get_without_vfs_does_not_bother_the_driver(kernel, session):

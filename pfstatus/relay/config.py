@@ -30,7 +30,7 @@ class Config:
     """
 
     interfaces: tuple[str, ...]
-    """The PFs, by name or alternative name, each once."""
+    """The PFs, by name, alternative name or PCI address, each once."""
     interval: float = 1.0
     """Most seconds between looks at a PF."""
     policy: Policy = _DEFAULT
@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "interfaces",
         nargs="*",
         metavar="INTERFACE",
-        help=f"PFs; without, ${INTERFACES} (ens5f0,ens5f1)",
+        help="PFs by name, alternative name or PCI address; without, "
+        f"${INTERFACES} (ens5f0,ens5f1)",
     )
     parser.add_argument(
         "--interval",

@@ -125,7 +125,7 @@ class Relay:
     may call. Needs CAP_NET_ADMIN, unless it is a dry run.
 
     Args:
-        interfaces: the PFs, by name or alternative name.
+        interfaces: the PFs, by name, alternative name or PCI address.
         interval: seconds between questions while LACP is up.
         policy: what else to do.
         report: is given what there is to tell, in lists, whenever the loop has nothing more

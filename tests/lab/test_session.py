@@ -35,6 +35,15 @@ def test_any_number_of_vfs_is_read_and_set_right(
     assert {vf: str(state) for vf, state in session.get("pf0").vfs or ()} == wanted
 
 
+def test_pf_is_known_by_its_pci_address(lab: Lab, session: pfstatus.Session) -> None:
+    pf = lab.ports[0].pf
+    device = Path(f"/sys/class/net/{pf}/device").resolve()
+    assert device.parent.name.startswith("pci")
+    status = session.get(device.name)
+    assert (status.name, status.ifname) == (device.name, pf)
+    assert status.ifindex == session.get(pf).ifindex
+
+
 @pytest.mark.parametrize("chunk", [0, 1, 5, 64])
 def test_results_say_what_was_applied(lab: Lab, session: pfstatus.Session, chunk: int) -> None:
     nic = lab.ports[0].nic
