@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from itertools import pairwise
@@ -313,6 +314,45 @@ def test_health_is_what_the_loop_and_the_pfs_are():
         assert [get(port, path)[0] for path in ("/healthz", "/readyz")] == [200, 503]
         ready.set()
         assert get(port, "/readyz")[0] == 200
+
+
+def test_address_in_use_is_an_error_or_waited_for(capsys):
+    def pages(text):
+        return (lambda: text, lambda: True, lambda: True)
+
+    with serve_http("127.0.0.1:0", *pages(b"old")) as port:
+        address = f"127.0.0.1:{port}"
+        with pytest.raises(OSError, match=f"{address} is in use"), serve_http(address, *pages(b"")):
+            pass
+        with serve_http(address, *pages(b""), wait=True):
+            pass  # ends while it waits
+        waiting = serve_http(address, *pages(b"new"), wait=True)
+        waiting.__enter__()
+        assert f"{address} is in use: waiting for it" in capsys.readouterr().err
+        assert get(port, "/metrics") == (200, b"old")
+    try:
+        wait_until(lambda: answers(port))
+        assert get(port, "/metrics") == (200, b"new")
+    finally:
+        waiting.__exit__(None, None, None)
+
+
+def answers(port):
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_address_that_is_not_ours_is_an_error_at_once():
+    pages = (lambda: b"", lambda: True, lambda: True)
+    with pytest.raises(OSError, match="assign"), serve_http("192.0.2.1:0", *pages, wait=True):
+        pass
 
 
 @pytest.mark.parametrize(

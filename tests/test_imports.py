@@ -70,6 +70,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "cli": 12,
     "operator.resource": 0,
     "operator.conflict": 1,
+    "operator.ports": 2,
     "operator.status": 1,
     "operator.render": 2,
     "operator.decide": 3,

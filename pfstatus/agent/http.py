@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _PATIENCE = 10.0
 """Seconds that a client may take for its request."""
+_AGAIN = 0.5
+"""Seconds between two looks whether an address has become free, or the end has come."""
 
 
 def address_of(text: str) -> tuple[str, int]:
@@ -35,6 +39,8 @@ def serve_http(
     metrics: Callable[[], bytes],
     lives: Callable[[], bool],
     ready: Callable[[], bool],
+    *,
+    wait: bool = False,
 ) -> Iterator[int]:
     """Answer in threads of their own, until the end of the context.
 
@@ -44,6 +50,8 @@ def serve_http(
         metrics: the text of /metrics.
         lives: whether /healthz is 200; else 503.
         ready: the same for /readyz.
+        wait: whether an address that is in use is waited for, as the next of two agents does in an
+            update, or is an error.
 
     Yields:
         The port.
@@ -82,11 +90,40 @@ def serve_http(
 
     host, port = address_of(address)
     Server.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with Server((host, port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="http", daemon=True)
-        thread.start()
+    ended = threading.Event()
+    with Server((host, port), Handler, bind_and_activate=False) as server:
+        server.timeout = _AGAIN
+        bound = _bind(server)
+        if not bound:
+            if not wait:
+                raise OSError(errno.EADDRINUSE, f"{address} is in use: end what has it")
+            print(f"pfstatus: {address} is in use: waiting for it", file=sys.stderr)
+        answering = threading.Thread(
+            target=_answer, args=(server, ended, bound), name="http", daemon=True
+        )
+        answering.start()
         try:
             yield int(server.server_address[1])
         finally:
-            server.shutdown()
-            thread.join()
+            ended.set()
+            answering.join()
+
+
+def _bind(server: ThreadingHTTPServer) -> bool:
+    """Whether it has its address now, which is somebody else's otherwise."""
+    try:
+        server.server_bind()
+        server.server_activate()
+    except OSError as exc:
+        if exc.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
+
+
+def _answer(server: ThreadingHTTPServer, ended: threading.Event, bound: bool) -> None:
+    while not ended.is_set():
+        if bound:
+            server.handle_request()
+        else:
+            bound = not ended.wait(_AGAIN) and _bind(server)

@@ -48,7 +48,8 @@ def serve(
     Args:
         settings: what, and how.
         session: as for Relay.
-        wait: whether to stand by where another relay has a PF, or to fail.
+        wait: whether to stand by where another relay has a PF, or another agent the address, or to
+            fail.
         read: reads the settings again, at SIGHUP, which then ends nothing.
 
     Raises:
@@ -56,8 +57,8 @@ def serve(
         PermissionError: VFs could not be set.
         OSError: as for Relay; a PF is another relay's; an address cannot be had.
     """
-    with Agent(settings, session=session) as agent:
-        agent.run(wait=wait, read=read)
+    with Agent(settings, session=session, wait=wait) as agent:
+        agent.run(read)
 
 
 class Agent:
@@ -66,6 +67,7 @@ class Agent:
     Args:
         settings: what, and how.
         session: as for Relay.
+        wait: whether a PF or an address that others have is waited for.
 
     Raises:
         ValueError: as for Relay.
@@ -73,8 +75,9 @@ class Agent:
         OSError: as for Relay; an address cannot be had.
     """
 
-    def __init__(self, settings: Settings, *, session: Session | None = None) -> None:
+    def __init__(self, settings: Settings, *, session: Session | None, wait: bool) -> None:
         config, self._outlets = settings
+        self._wait = wait
         self._stdout = unlocked(sys.stdout)
         self._write = json_lines(self._stdout, config.level)
         self._counted: Metrics | None = None
@@ -102,7 +105,13 @@ class Agent:
             if self._outlets.metrics:
                 self._counted = counted = _metrics(self._relay, config.policy)
                 stack.enter_context(
-                    serve_http(self._outlets.metrics, counted.text, self._beat.lives, counted.ready)
+                    serve_http(
+                        self._outlets.metrics,
+                        counted.text,
+                        self._beat.lives,
+                        counted.ready,
+                        wait=wait,
+                    )
                 )
             self._opened = stack.pop_all()
 
@@ -118,11 +127,10 @@ class Agent:
         if self._counted:
             self._counted(reports)
 
-    def run(self, *, wait: bool, read: Callable[[], Settings] | None) -> None:
+    def run(self, read: Callable[[], Settings] | None) -> None:
         """Until a signal ends it.
 
         Args:
-            wait: whether to stand by where another relay has a PF, or to fail.
             read: reads the settings again, at SIGHUP.
 
         Raises:
@@ -134,7 +142,7 @@ class Agent:
         self._relay.turn(0)
         pfs = self._relay.snapshot()
         taken = [name for name, pf in pfs.items() if pf.waits]
-        if taken and not wait:
+        if taken and not self._wait:
             msg = f"another relay has {', '.join(taken)}"
             raise OSError(errno.EBUSY, msg)
         _ready(list(pfs))

@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS:PORT",
         help="tell of metrics and health there (needs prometheus-client)",
     )
-    parser.add_argument("--no-wait", action="store_true", help="fail where another relay has a PF")
+    parser.add_argument(
+        "--no-wait", action="store_true", help="fail where another relay has a PF or the address"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

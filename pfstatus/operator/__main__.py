@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import ipaddress
 import json
 import logging
 import os
@@ -81,6 +82,28 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a Secret with which the agents' image is pulled (several times)",
     )
+    found.add_argument(
+        "--agent-metrics-address",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="where agents tell of metrics, without a password: 0.0.0.0 or [::] is every address of"
+        " the node (default: 127.0.0.1)",
+    )
+    found.add_argument(
+        "--agent-metrics-port",
+        type=int,
+        default=9143,
+        metavar="PORT",
+        help="the lowest of the ports for that: resources that can meet on a node have different"
+        " ones (default: 9143)",
+    )
+    found.add_argument(
+        "--cni-dir",
+        default="",
+        metavar="FOLDER",
+        help="put the CNI plugin into this folder of the nodes: /opt/cni/bin, on OpenShift"
+        " /var/lib/cni/bin (default: none)",
+    )
     found.add_argument("--health-probe-bind-address", default="127.0.0.1:8081", metavar="HOST:PORT")
     found.add_argument(
         "--metrics-bind-address", default="0", metavar="HOST:PORT", help="0: none (default)"
@@ -113,8 +136,21 @@ def _settings(options: argparse.Namespace) -> Settings:
     number = surge.removesuffix("%")
     if not number.isdecimal() or (surge.endswith("%") and int(number) > 100):
         raise ValueError(f"--max-surge {surge}: a number of nodes, or 0% to 100%")
+    if not 1 <= options.agent_metrics_port <= 65000:
+        raise ValueError(f"--agent-metrics-port {options.agent_metrics_port}: a port, 1 to 65000")
+    address = options.agent_metrics_address
+    try:
+        ipaddress.ip_address(address.strip("[]"))
+    except ValueError:
+        raise ValueError(f"--agent-metrics-address {address}: an address of the node") from None
+    folder = options.cni_dir
+    if folder and (not folder.startswith("/") or ".." in folder.split("/")):
+        raise ValueError(f"--cni-dir {folder}: an absolute path")
     return Settings(
         image=image,
+        metrics_address=f"[{address}]" if ":" in address and "[" not in address else address,
+        metrics_port=options.agent_metrics_port,
+        cni_folder=folder,
         max_surge=surge,
         selinux_type=options.agent_selinux_type,
         image_pull_secrets=tuple(options.agent_pull_secret),

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pfstatus.operator.conflict import refused, shared_pfs
-from pfstatus.operator.render import Settings, daemonset, holds
+from pfstatus.operator.ports import assign
+from pfstatus.operator.render import Settings, daemonset, holds, port_of
 from pfstatus.operator.resource import (
     DAEMONSET_PREFIX,
     LABEL_LENGTH,
@@ -99,10 +100,18 @@ def decide(
     for key, winner in refused(servable).items():
         refusals[key] = _conflict(by_key[key], winner)
     served = [monitor for monitor in servable if monitor.key not in refusals]
-    to_be = {monitor.daemonset: daemonset(monitor, settings) for monitor in served}
+    there = {
+        monitor.key: port_of(live[monitor.daemonset])
+        for monitor in served
+        if monitor.daemonset in live
+    }
+    ports = assign(served, there, settings.metrics_port)
+    to_be = {
+        monitor.daemonset: daemonset(monitor, settings, ports[monitor.key]) for monitor in served
+    }
     statuses = {}
     for monitor in staying:
-        there = live.get(monitor.daemonset)
+        found = live.get(monitor.daemonset)
         refusal = refusals.get(monitor.key)
         failure = (failures or {}).get(monitor.key)
         if refusal is None and failure is not None:
@@ -113,8 +122,8 @@ def decide(
         known = monitor.status.get("troubledNodes") or []
         statuses[monitor.key] = status_of(
             monitor,
-            there,
-            current=wanted is not None and holds(there, wanted),
+            found,
+            current=wanted is not None and holds(found, wanted),
             refusal=refusal,
             troubles=(troubles or {}).get(monitor.key, known),
             now=now,

@@ -17,6 +17,9 @@ CONTAINER = "pf-status-relay"
 HASH = f"{GROUP}/rendered"
 """Annotation of a DaemonSet: what it was rendered from. Another one means that a field may have
 to go, which no comparison with what is to be there would show."""
+PORT = f"{GROUP}/metrics-port"
+"""Annotation of an agent's pod: where it tells of metrics and health. A containerPort would forbid
+to start the next agent beside the old one."""
 
 _RESOURCES = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}
 
@@ -32,6 +35,12 @@ class Settings:
     selinux_type: str = ""
     """spc_t where SELinux is on: container_t may not write below the node's /run."""
     image_pull_secrets: tuple[str, ...] = ()
+    metrics_address: str = "127.0.0.1"
+    """Where agents tell of metrics and health. The kubelet asks at 127.0.0.1 in any case."""
+    metrics_port: int = 9143
+    """The lowest port for that; resources that can meet on a node have different ones."""
+    cni_folder: str = ""
+    """Folder of the node into which the agents' pods put the CNI plugin; "" puts it nowhere."""
 
 
 def _environment(monitor: Monitor) -> list[Object]:
@@ -42,19 +51,25 @@ def _environment(monitor: Monitor) -> list[Object]:
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 
-def _arguments(monitor: Monitor) -> list[str]:
+def _arguments(monitor: Monitor, metrics: str) -> list[str]:
     spec = monitor.spec
-    found = []
+    found = [f"--metrics={metrics}"]
     if "restore" in spec:
         found.append(f"--restore={spec['restore']}")
     if "onExit" in spec:
         found.append(f"--on-exit={spec['onExit']}")
     if "upDelay" in spec:
         found.append(f"--up-delay={spec['upDelay'] / 1000:g}")
+    found += [f"--group={','.join(group)}" for group in spec.get("groups") or ()]
+    if "heartbeat" in spec:
+        found.append(f"--heartbeat={spec['heartbeat']}")
+    if spec.get("revive"):
+        found.append("--revive")
     return found
 
 
-def _container(monitor: Monitor, settings: Settings) -> Object:
+def _security(settings: Settings, *capabilities: str) -> Object:
+    """What a container may: nothing but a capability or two."""
     security: Object = {
         "privileged": False,
         "allowPrivilegeEscalation": False,
@@ -62,26 +77,69 @@ def _container(monitor: Monitor, settings: Settings) -> Object:
         # Kubernetes has no ambient capabilities: another user would have none.
         "runAsUser": 0,
         "runAsGroup": 0,
-        "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+        "capabilities": {"drop": ["ALL"], **({"add": [*capabilities]} if capabilities else {})},
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     if settings.selinux_type:
         security["seLinuxOptions"] = {"type": settings.selinux_type}
+    return security
+
+
+def _probes(port: int) -> Object:
+    """Asked at the loopback, which the agent shares with its kubelet."""
+
+    def asks(path: str, **times: int) -> Object:
+        return {"httpGet": {"host": "127.0.0.1", "port": port, "path": path}, **times}
+
+    return {
+        "startupProbe": asks("/healthz", periodSeconds=1, failureThreshold=60),
+        # The kernel may keep a turn of its loop waiting for half a minute.
+        "livenessProbe": asks("/healthz", periodSeconds=15, timeoutSeconds=5, failureThreshold=4),
+        "readinessProbe": asks("/readyz", periodSeconds=5, timeoutSeconds=5),
+    }
+
+
+def _container(monitor: Monitor, settings: Settings, port: int) -> Object:
+    spec = monitor.spec
+    # Both send LACPDUs by a packet socket.
+    packets = spec.get("revive") or spec.get("heartbeat", "off") != "off"
+    capabilities = ("NET_ADMIN", "NET_RAW") if packets else ("NET_ADMIN",)
+    metrics = f"{settings.metrics_address}:{port}"
     return {
         "name": CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["pfstatus", "relay", *_arguments(monitor)],
+        "command": ["pfstatus", "relay", *_arguments(monitor, metrics)],
         "env": _environment(monitor),
         "resources": monitor.spec.get("resources") or _RESOURCES,
-        "securityContext": security,
+        "securityContext": _security(settings, *capabilities),
+        **_probes(port),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         # Which VFs it has disabled outlives the pod, and is shared with the next.
         "volumeMounts": [{"name": "run", "mountPath": "/run/pfstatus"}],
     }
 
 
-def _pod(monitor: Monitor, settings: Settings) -> Object:
+def _plugin(settings: Settings) -> Object:
+    """Puts the CNI plugin onto the node, and takes it away when the last of them ends."""
+    return {
+        "name": "cni-plugin",
+        "image": settings.image,
+        "imagePullPolicy": "IfNotPresent",
+        # It is there before the agent, and ends after it.
+        "restartPolicy": "Always",
+        "command": ["keep-installed", "/host/cni", "/run/pfstatus/cni.lock"],
+        "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"memory": "16Mi"}},
+        "securityContext": _security(settings),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "run", "mountPath": "/run/pfstatus"},
+            {"name": "cni", "mountPath": "/host/cni"},
+        ],
+    }
+
+
+def _pod(monitor: Monitor, settings: Settings, port: int) -> Object:
     pod: Object = {
         "serviceAccountName": settings.service_account,
         "automountServiceAccountToken": False,
@@ -89,11 +147,16 @@ def _pod(monitor: Monitor, settings: Settings) -> Object:
         "hostNetwork": True,
         "dnsPolicy": "Default",
         "priorityClassName": "system-node-critical",
-        "containers": [_container(monitor, settings)],
+        "containers": [_container(monitor, settings, port)],
         "volumes": [
             {"name": "run", "hostPath": {"path": "/run/pfstatus", "type": "DirectoryOrCreate"}}
         ],
     }
+    if settings.cni_folder:
+        pod["initContainers"] = [_plugin(settings)]
+        # One that is not there is not where the runtime looks.
+        folder = {"path": settings.cni_folder, "type": "Directory"}
+        pod["volumes"].append({"name": "cni", "hostPath": folder})
     if monitor.node_selector:
         pod["nodeSelector"] = monitor.node_selector
     if monitor.spec.get("tolerations"):
@@ -112,8 +175,15 @@ def _update(settings: Settings) -> Object:
     return {"maxSurge": surge, "maxUnavailable": 0}
 
 
-def daemonset(monitor: Monitor, settings: Settings) -> Object:
-    """Render the DaemonSet of one resource.
+def port_of(daemonset: Object) -> int:
+    """Where the agents of a DaemonSet tell of metrics and health; 0 where it does not say."""
+    template = (daemonset.get("spec") or {}).get("template") or {}
+    written = ((template.get("metadata") or {}).get("annotations") or {}).get(PORT, "")
+    return int(written) if written.isdecimal() and int(written) <= 65535 else 0
+
+
+def daemonset(monitor: Monitor, settings: Settings, port: int) -> Object:
+    """Render the DaemonSet of one resource, whose agents have a port of their nodes.
 
     Its name, selector and labels, the container's name and the two first variables are the
     reference's: its DaemonSet becomes ours without a pod being deleted first.
@@ -145,10 +215,13 @@ def daemonset(monitor: Monitor, settings: Settings) -> Object:
             "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": _update(settings)},
             "template": {
                 "metadata": {
-                    "labels": {"app": key.name},
-                    "annotations": {"kubectl.kubernetes.io/default-container": CONTAINER},
+                    "labels": labels,
+                    "annotations": {
+                        "kubectl.kubernetes.io/default-container": CONTAINER,
+                        PORT: str(port),
+                    },
                 },
-                "spec": _pod(monitor, settings),
+                "spec": _pod(monitor, settings, port),
             },
         },
     }
@@ -205,6 +278,8 @@ def _holds_resources(live: Any, wanted: Object) -> bool:
 
 
 _COMPARED: dict[str, Callable[[Any, Any], bool]] = {
-    **dict.fromkeys(("containers", "env", "volumes", "volumeMounts"), _holds_list),
+    **dict.fromkeys(
+        ("containers", "env", "initContainers", "volumes", "volumeMounts"), _holds_list
+    ),
     "resources": _holds_resources,
 }

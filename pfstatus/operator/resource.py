@@ -71,7 +71,9 @@ class Monitor:
     @property
     def pfs(self) -> frozenset[str]:
         """Names that the agent will watch: it splits at commas and drops blanks."""
-        names = (name.strip() for written in self.interfaces for name in written.split(","))
+        members = (name for group in self.spec.get("groups") or () for name in group)
+        listed = (*self.interfaces, *members)
+        names = (name.strip() for written in listed for name in written.split(","))
         return frozenset(name for name in names if name)
 
     @property

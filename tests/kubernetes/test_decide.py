@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from pfstatus.cli import parser
 from pfstatus.operator.changes import changes
 from pfstatus.operator.conflict import shared_pfs
 from pfstatus.operator.decide import decide
+from pfstatus.operator.render import PORT
 from pfstatus.operator.resource import Key, Monitor
 
 
@@ -343,7 +345,7 @@ def test_a_resource_of_the_reference_makes_the_references_pod():
     assert pod["serviceAccountName"] == "pf-status-relay-operator-pf-status-relay"
     assert "nodeSelector" not in pod
     assert "tolerations" not in pod
-    assert pod["containers"][0]["command"] == ["pfstatus", "relay"]
+    assert pod["containers"][0]["command"] == ["pfstatus", "relay", "--metrics=127.0.0.1:9143"]
     assert environment(pod) == {
         "PF_STATUS_RELAY_INTERFACES": "eth0,eth1",
         "PF_STATUS_RELAY_POLLING_INTERVAL": "1000",
@@ -361,17 +363,135 @@ def test_the_pod_has_one_capability_and_nothing_else():
 
 
 def test_what_a_resource_adds_is_an_argument_of_the_relay():
-    _, pod = pod_of(restore="owned", onExit="restore", upDelay=1500)
+    _, pod = pod_of(
+        restore="owned",
+        onExit="restore",
+        upDelay=1500,
+        groups=[["eth0", "eth1"]],
+        heartbeat="late",
+        revive=True,
+    )
     command = pod["containers"][0]["command"]
-    assert command == [
-        "pfstatus",
-        "relay",
-        "--restore=owned",
-        "--on-exit=restore",
-        "--up-delay=1.5",
-    ]
     program = parser().parse_args(command[1:])
     assert (program.restore, program.on_exit, program.up_delay) == ("owned", "restore", 1.5)
+    assert (program.group, program.heartbeat, program.revive) == (["eth0,eth1"], "late", True)
+    assert program.metrics == "127.0.0.1:9143"
+
+
+@pytest.mark.parametrize(
+    ("spec", "raw"),
+    [({}, False), ({"heartbeat": "off"}, False), ({"heartbeat": "watch"}, True),
+     ({"revive": False}, False), ({"revive": True}, True)],
+    ids=str,
+)  # fmt: skip
+def test_a_pod_that_sends_lacpdus_may(spec, raw):
+    _, pod = pod_of(**spec)
+    may = pod["containers"][0]["securityContext"]["capabilities"]["add"]
+    assert may == (["NET_ADMIN", "NET_RAW"] if raw else ["NET_ADMIN"])
+
+
+def test_probes_ask_at_the_loopback_where_the_agent_answers():
+    _, pod = pod_of()
+    [container] = pod["containers"]
+    for kind, path in (("startup", "healthz"), ("liveness", "healthz"), ("readiness", "readyz")):
+        asked = container[f"{kind}Probe"]["httpGet"]
+        assert asked == {"host": "127.0.0.1", "port": 9143, "path": f"/{path}"}
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "[::]"])
+def test_metrics_for_others_are_on_every_address(address):
+    options = replace(SETTINGS, metrics_address=address, metrics_port=9200)
+    [made] = decide([monitor("a", "eth0")], [], options, now=NOW).daemonsets.values()
+    [container] = made["spec"]["template"]["spec"]["containers"]
+    assert f"--metrics={address}:9200" in container["command"]
+    assert made["spec"]["template"]["metadata"]["annotations"][PORT] == "9200"
+
+
+def test_the_cni_plugin_is_kept_on_the_node_when_asked_for():
+    assert "initContainers" not in pod_of()[1]
+    options = replace(SETTINGS, cni_folder="/var/lib/cni/bin")
+    cluster = Cluster(monitor("a", "eth0"))
+    [made] = decide(*cluster.list(), options, now=NOW).daemonsets.values()
+    pod = made["spec"]["template"]["spec"]
+    [plugin] = pod["initContainers"]
+    assert plugin["restartPolicy"] == "Always", "it takes the plugin away at its end"
+    assert plugin["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    mounts = {found["name"]: found["mountPath"] for found in plugin["volumeMounts"]}
+    assert plugin["command"] == ["keep-installed", mounts["cni"], f"{mounts['run']}/cni.lock"]
+    [folder] = [found["hostPath"]["path"] for found in pod["volumes"] if found["name"] == "cni"]
+    assert folder == "/var/lib/cni/bin"
+    cluster.apply(made)
+    found = cluster.daemonsets[daemonset_key("a")]
+    found["spec"]["template"]["spec"]["initContainers"][0]["command"] = ["sleep"]
+    decision = decide(*cluster.list(), options, now=NOW)
+    assert changes(decision, *cluster.list()).apply, "mended"
+
+
+# ---- Ports: agents of several resources on one node
+
+
+def port(daemonset):
+    return int(daemonset["spec"]["template"]["metadata"]["annotations"][PORT])
+
+
+@given(clusters, nodes)
+def test_no_node_ever_has_two_agents_at_one_port(resources, node):
+    here = [
+        port(found)
+        for found in decide(resources, [], SETTINGS, now=NOW).daemonsets.values()
+        if all(
+            node.get(name) == value
+            for name, value in found["spec"]["template"]["spec"].get("nodeSelector", {}).items()
+        )
+    ]
+    assert len(here) == len(set(here))
+
+
+def test_agents_that_never_meet_share_a_port():
+    resources = [monitor(f"m{n}", "eth0", selector={"host": f"w{n}"}) for n in range(200)]
+    made = decide(resources, [], SETTINGS, now=NOW).daemonsets.values()
+    assert {port(found) for found in made} == {9143}
+
+
+def test_a_port_is_kept_while_others_come_and_go():
+    cluster = Cluster(monitor("a", "eth0"), monitor("b", "eth1"))
+    settle(cluster)
+    assert port(cluster.daemonsets[daemonset_key("b")]) == 9144
+    del cluster.resources[key("a")]
+    settle(cluster)
+    assert port(cluster.daemonsets[daemonset_key("b")]) == 9144
+    cluster.resources[key("c")] = monitor("c", "eth0", created="2025-01-01T00:00:00Z")
+    settle(cluster)
+    assert port(cluster.daemonsets[daemonset_key("b")]) == 9144
+    assert port(cluster.daemonsets[daemonset_key("c")]) == 9143
+
+
+def test_of_two_that_come_to_meet_at_a_port_the_later_moves():
+    late, early = (
+        monitor(name, pf, selector={"host": name}, created=f"2026-01-0{day}T00:00:00Z")
+        for name, pf, day in (("a", "eth0", 2), ("z", "eth1", 1))
+    )
+    cluster = Cluster(late, early)
+    settle(cluster)
+    cluster.resources[key("z")]["spec"]["nodeSelector"] = {}
+    settle(cluster)
+    assert port(cluster.daemonsets[daemonset_key("z")]) == 9143
+    assert port(cluster.daemonsets[daemonset_key("a")]) == 9144
+
+
+@pytest.mark.parametrize("written", ["", "x", "99999", "80", "-1"])
+def test_a_port_that_is_none_is_given_anew(written):
+    cluster = Cluster(monitor("a", "eth0"))
+    settle(cluster)
+    template = cluster.daemonsets[daemonset_key("a")]["spec"]["template"]
+    template["metadata"]["annotations"][PORT] = written
+    settle(cluster)
+    assert port(cluster.daemonsets[daemonset_key("a")]) == 9143
+
+
+def test_groups_count_as_interfaces_in_a_conflict():
+    first = Monitor.read(monitor("a", "eth0", groups=[["eth0", "eth1"]]))
+    assert shared_pfs(first, Monitor.read(monitor("b", "eth1"))) == {"eth1"}
 
 
 def test_a_node_is_never_without_a_relay_during_an_update():

@@ -27,10 +27,14 @@ from objects import NAMESPACE, NOW, SETTINGS, monitor
 from test_decide import clusters
 
 import pfstatus.operator.__main__ as program
+from pfstatus import Relay
+from pfstatus.agent.metrics import Metrics as AgentMetrics
 from pfstatus.operator.conflict import shared_pfs
 from pfstatus.operator.decide import decide
+from pfstatus.operator.render import CONTAINER, PORT, Settings
 from pfstatus.operator.resource import Monitor
 from pfstatus.operator.serving import Metrics
+from pfstatus.testing import FakeKernel
 
 FILES = sorted(
     str(path.relative_to(EXAMPLES))
@@ -91,9 +95,51 @@ def test_the_operator_understands_the_arguments_it_is_given():
 def test_alerts_are_about_metrics_that_there_are():
     [rules] = read("components/prometheus/rules.yaml")
     there = {metric.name for metric in Metrics().registry.collect()}
+    with FakeKernel() as kernel, Relay("pf", session=kernel.session(), report=list) as relay:
+        agent = AgentMetrics(relay, [["pf", "pf2"]])
+        told = re.findall(r"^# TYPE (\S+)", agent.text().decode(), re.MULTILINE)
+        there |= set(told)
     for group in rules["spec"]["groups"]:
         for rule in group["rules"]:
             assert set(re.findall(r"pfstatus_\w+", rule["expr"])) <= there
+
+
+def prometheus_asks(labels):
+    """Where Prometheus asks, of a pod's container with these labels; None: nowhere."""
+    [pods] = [
+        found
+        for found in read("components/prometheus/monitor.yaml")
+        if found["kind"] == "PodMonitor"
+    ]
+    for rule in pods["spec"]["podMetricsEndpoints"][0]["relabelings"]:
+        value = ";".join(labels.get(name, "") for name in rule["sourceLabels"])
+        found = re.fullmatch(rule.get("regex", "(.*)"), value)
+        if rule["action"] == "keep" and not found:
+            return None
+        if rule["action"] == "replace" and found:
+            template = re.sub(r"\$(\d)", r"\\\1", rule.get("replacement", "$1"))
+            labels = {**labels, rule["targetLabel"]: found.expand(template)}
+    return labels["__address__"]
+
+
+@pytest.mark.parametrize(
+    ("ip", "address"), [("192.0.2.7", "192.0.2.7:9143"), ("2001:db8::7", "[2001:db8::7]:9143")]
+)
+def test_prometheus_finds_an_agent_at_its_port(ip, address):
+    [made] = decide([monitor("a", "eth0")], [], SETTINGS, now=NOW).daemonsets.values()
+    template = made["spec"]["template"]
+    name = "__meta_kubernetes_pod_annotation_" + re.sub(r"[^a-zA-Z0-9]", "_", PORT)
+    labels = {
+        "__address__": ip,
+        "__meta_kubernetes_pod_ip": ip,
+        "__meta_kubernetes_pod_container_name": CONTAINER,
+        name: template["metadata"]["annotations"][PORT],
+    }
+    assert prometheus_asks(labels) == address
+    assert prometheus_asks({**labels, "__meta_kubernetes_pod_container_name": "cni-plugin"}) is None
+    [pods] = read("components/prometheus/monitor.yaml")[1:]
+    chosen = pods["spec"]["selector"]["matchLabels"].items()
+    assert chosen <= template["metadata"]["labels"].items()
 
 
 @NEEDS_KUBECTL
@@ -148,6 +194,9 @@ EVERYTHING = {
     "restore": "owned",
     "onExit": "restore",
     "upDelay": 1500,
+    "groups": [["eth0", "eth1"]],
+    "heartbeat": "late",
+    "revive": True,
     "tolerations": [{"key": "a", "operator": "Exists", "effect": "NoSchedule"}],
     "resources": {"limits": {"memory": "64Mi"}},
     "nodeSelector": {"host": "w0"},
@@ -157,8 +206,12 @@ EVERYTHING = {
 @pytest.mark.parametrize("spec", [{}, EVERYTHING], ids=["least", "everything"])
 @pytest.mark.parametrize("surge", ["0", "2", "10%"])
 def test_the_daemonset_is_valid(spec, surge):
-    options = SETTINGS.__class__(
-        image="i", max_surge=surge, selinux_type="spc_t", image_pull_secrets=("s",)
+    options = Settings(
+        image="i",
+        max_surge=surge,
+        selinux_type="spc_t",
+        image_pull_secrets=("s",),
+        cni_folder="/opt/cni/bin",
     )
     found = monitor("a", "eth0", "eth1", **spec)
     assert not faults_of_monitor(found)
@@ -226,6 +279,16 @@ def test_names_of_interfaces(name, accepted):
         ({"resources": {"limits": {"cpu": "lots"}}}, False),
         ({"resources": {"limits": {"cpu": 1}}}, True),
         ({"tolerations": [{"operator": "Maybe"}]}, False),
+        ({"groups": [["eth0", "eth1"]]}, True),
+        ({"groups": []}, True),
+        ({"groups": [["eth0"]]}, False),
+        ({"groups": [["eth0", "eth0"]]}, False),
+        ({"groups": [["eth0", "eth9"]]}, False),
+        ({"groups": [["eth0", "eth1"], ["eth1", "eth0"]]}, False),
+        ({"heartbeat": "pulse"}, True),
+        ({"heartbeat": False}, False),
+        ({"heartbeat": "on"}, False),
+        ({"revive": True}, True),
     ],
     ids=str,
 )
