@@ -39,6 +39,7 @@ up_delay = 2.5
 state_file = "/run/x/state.json"
 groups = [["ens5f0", "ens5f1"]]
 metrics = "127.0.0.1:9143"
+health_file = "/run/x/health.json"
 dry_run = false
 debug = true
 """
@@ -56,6 +57,7 @@ def test_file_says_all_that_arguments_say(tmp_path):
         "state_file": "/run/x/state.json",
         "group": "['ens5f0,ens5f1']",
         "metrics": "127.0.0.1:9143",
+        "health_file": "/run/x/health.json",
         "dry_run": "False",
         "debug": "True",
     }
@@ -206,6 +208,18 @@ def test_sighup_has_the_file_read_again(tmp_path):
             line = agent.wait_for("failed to reload the configuration")
             assert "No such file" in line["error"]
             assert agent.end() == 0
+
+
+def test_agent_keeps_a_health_file_as_long_as_it_lives(tmp_path):
+    file = tmp_path / "health.json"
+    with Agent("ens5f0", "--health-file", str(file)) as agent:
+        deadline = time.monotonic() + LIMIT
+        while not file.exists() or '"healthy"' not in file.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert json.loads(file.read_text())["pid"] == agent.process.pid
+        assert agent.end() == 0
+    assert not file.exists()
 
 
 def test_sighup_ends_an_agent_without_a_file():

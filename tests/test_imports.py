@@ -65,6 +65,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "agent.config": 0,
     "agent.http": 0,
     "agent.systemd": 0,
+    "agent.health": 10,
     "agent.metrics": 10,
     "agent.program": 11,
     "cli": 12,

@@ -84,6 +84,7 @@ KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "state_file": ("state_file", lambda value: Path(_text(value))),
     "groups": ("group", _groups),
     "metrics": ("metrics", _text),
+    "health_file": ("health_file", lambda value: Path(_text(value))),
     "dry_run": ("dry_run", _switch),
     "debug": ("debug", _switch),
 }
@@ -124,6 +125,8 @@ class Outlets:
 
     metrics: str | None = None
     """"ADDRESS:PORT" that answers with metrics and health."""
+    health_file: Path | None = None
+    """The file that tells others of each PF's health."""
 
     def refuse_change(self, old: Outlets) -> None:
         """See that a running agent need not tell elsewhere.

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from pfstatus.agent.health import HealthFile
 from pfstatus.agent.http import serve_http
 from pfstatus.agent.systemd import Beat, notify, reloading
 from pfstatus.relay.loop import Relay
@@ -81,6 +82,7 @@ class Agent:
         self._stdout = unlocked(sys.stdout)
         self._write = json_lines(self._stdout, config.level)
         self._counted: Metrics | None = None
+        self._health: HealthFile | None = None
         self._beat = Beat()
         self._read: Callable[[], Settings] | None = None
         self._asked = False  # to read it
@@ -113,6 +115,9 @@ class Agent:
                         wait=wait,
                     )
                 )
+            if self._outlets.health_file:
+                self._health = HealthFile(self._outlets.health_file, self._outbox)
+                stack.callback(self._health.close)
             self._opened = stack.pop_all()
 
     def __enter__(self) -> Agent:
@@ -147,18 +152,19 @@ class Agent:
             raise OSError(errno.EBUSY, msg)
         _ready(list(pfs))
         gc.freeze()  # what lives as long as we do need not be looked through in the hot path
-        self._relay.run(self._pulse)
+        self._relay.run(self._beat, self._idle)
         notify("STOPPING=1")
 
     def _ask(self, *_: object) -> None:
         self._asked = True
 
-    def _pulse(self) -> None:
-        """In the relay's thread, every second at least."""
-        self._beat()
+    def _idle(self) -> None:
+        """In the relay's thread, when nothing is urgent."""
         if self._asked and self._read:
             self._asked = False
             self._reload(self._read)
+        if self._health:
+            self._health.update(self._relay.snapshot())
 
     def _reload(self, read: Callable[[], Settings]) -> None:
         """Go on with new settings; with the old ones if something is wrong with those."""

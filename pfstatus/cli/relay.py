@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tell of metrics and health there (needs prometheus-client)",
     )
     parser.add_argument(
+        "--health-file",
+        type=Path,
+        metavar="FILE",
+        help="tell others of each PF's health there, such as /run/pfstatus/health.json",
+    )
+    parser.add_argument(
         "--no-wait", action="store_true", help="fail where another relay has a PF or the address"
     )
 

@@ -55,6 +55,8 @@ class Snapshot(NamedTuple):
     """Whether it is the last path of its group, with LACP down."""
     waits: bool
     """Whether another relay has it."""
+    silent: bool
+    """Whether it is taken for lost by its heartbeat, while the kernel calls LACP up."""
 
 
 class _Pf:
@@ -211,7 +213,7 @@ class Relay:
         """Serve these PFs in this way from the next turn on, which comes within an interval.
 
         What is known of the PFs that stay is kept. The VFs of one that goes are left or given back,
-        as the new ``policy.on_exit`` says. From any thread, and from a pulse of ``run()``.
+        as the new ``policy.on_exit`` says. From any thread.
 
         Raises:
             TypeError, ValueError: as for Monitor; or what only another relay could do: ``dry_run``,
@@ -230,17 +232,24 @@ class Relay:
                 raise ValueError(msg)
         self._next = names, interval, policy
 
-    def run(self, pulse: Callable[[], object] | None = None) -> None:
+    def run(
+        self,
+        pulse: Callable[[], object] | None = None,
+        idle: Callable[[], object] | None = None,
+    ) -> None:
         """Relay until stop(), then do what the policy says of the end.
 
         Args:
             pulse: is called after each message to the kernel, and at least every second.
+            idle: is called when there is nothing more urgent to do, and then every second.
         """
         self._pulse = pulse
         while not self._monitor.stopped:
-            self.turn(1.0 if pulse else None)
+            self.turn(1.0 if pulse or idle else None)
             if pulse:
                 pulse()
+            if idle:
+                idle()
         self._end()
         self._flush()
 
@@ -300,7 +309,7 @@ class Relay:
     def snapshot(self) -> dict[str, Snapshot]:
         """What is known of each PF. May be called from any thread, at any time."""
         return {
-            pf.name: Snapshot(pf.status, pf.vfs, pf.served, pf.kept, pf.waits)
+            pf.name: Snapshot(pf.status, pf.vfs, pf.served, pf.kept, pf.waits, pf.held)
             for pf in [*self._pfs.values()]
         }
 

@@ -137,6 +137,8 @@ class Kind(Enum):
     """The state file could be written."""
     RECORD_DAMAGED = "record of disabled vfs is damaged, and was moved aside", "ERROR", _FILE
     """What it said of VFs is lost; the file is where it was moved to."""
+    HEALTH_FAILED = "failed to write the health file", "ERROR", {"error": OSError}
+    """It is tried again."""
     DROPPED = "reports were dropped", "WARN", {"count": int}
     """Whoever listens was too slow."""
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from pfstatus import VfLinkState
+from pfstatus.cli import parser
 from pfstatus.errors import error
 from pfstatus.session import Session
 
 DISABLE = VfLinkState.DISABLE
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 @pytest.mark.usefixtures("pf")
@@ -98,3 +101,53 @@ def test_colours_do_not_shift_columns(run, pf, monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")
     run("status")
     assert re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out) == plain
+
+
+@pytest.fixture
+def npd(run, capsys):
+    """Run it as node-problem-detector does. Gives status and line."""
+
+    def npd(*names):
+        code = run("status", "--npd", *names)
+        out, err = capsys.readouterr()
+        assert (out.count("\n"), err) == (1, "")
+        return code, out.strip()
+
+    return npd
+
+
+def test_npd_is_told_in_a_line_and_a_status(npd, pf):
+    assert npd() == (0, "LACP is up on ens5f0, ens5f1")
+    assert npd("ens9") == (2, "ens9: there is no such interface here (ip -br link shows them)")
+    pf.set_carrier(up=False)
+    assert npd() == (2, "LACP is unknown on ens5f0 (link-down)")
+    pf.set_carrier(up=True)
+    pf.lacp_expire()
+    assert npd() == (1, "LACP is down on ens5f0 (expired)")
+
+
+@pytest.mark.usefixtures("pf")
+def test_npd_line_is_cut_where_npd_would_cut_it(npd, kernel):
+    for number in range(12):
+        kernel.add_bond(f"bond2{number}", kernel.add_pf(f"enp216s0f{number}"))
+    code, line = npd()
+    assert (code, len(line), line[-3:]) == (0, 80, "...")
+
+
+@pytest.mark.usefixtures("pf")
+def test_npd_without_any_port_knows_nothing(npd, kernel):
+    for bond in [link for link in kernel.links if link.kind == "bond"]:
+        kernel.remove(bond)
+    code, line = npd()
+    assert (code, "name one" in line) == (2, True)
+
+
+def test_npd_configuration_runs_what_there_is():
+    """Its keys are those of node-problem-detector's pkg/custompluginmonitor/types."""
+    said = json.loads((EXAMPLES / "node-problem-detector" / "pfstatus.json").read_text())
+    (rule,) = said["rules"]
+    (condition,) = said["conditions"]
+    assert rule["condition"] == condition["type"]
+    assert rule["timeout"] == said["pluginConfig"]["timeout"]
+    assert Path(rule["path"]).name == "pfstatus"
+    assert parser().parse_args(rule["args"]).npd
