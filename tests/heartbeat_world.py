@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from dataclasses import dataclass, replace
 from itertools import count
@@ -26,16 +27,20 @@ class Make:
     answers: str = "questions"
     looks: float = 0.0  # it looks so often, at the newest LACPDU alone
     spacing: float = 0.0  # at least between two that it sends
+    slots: float = 0.0  # it sends at these beats alone
     state: PortState = FAST
 
 
-LINUX = Make(gaps=(0.95, 1.26), answer=(0.06, 0.1))
+# Bonding sends at each third tick of its own, which are 105 ms long: ad_tx_machine().
+LINUX = Make(gaps=(0.945, 1.26), slots=0.315)
 TEAMD = Make(gaps=(1.0,), answer=(0.001, 0.002))
 OVS = Make(gaps=(1.0,), looks=0.5)
 DPDK = Make(gaps=(0.91,), answer=(0.06, 0.376), spacing=0.5, state=SLOW)
 LACPLIB = Make(gaps=(0.95, 1.26), answer=(0.001, 0.003), answers="everything")
 LAGG = Make(gaps=(1.0,), answers="nothing")
-SLOW_LINUX = Make(gaps=(29.9, 30.2), answer=(0.06, 0.1))
+SLOW_LINUX = Make(gaps=(29.925, 30.24), slots=0.315)
+LINUX_ASKS_SLOW = replace(LINUX, state=SLOW)
+TEAMD_ASKS_SLOW = replace(TEAMD, state=SLOW)
 ANSWERING = {"linux": LINUX, "teamd": TEAMD, "ovs": OVS, "dpdk": DPDK, "lacplib": LACPLIB}
 
 
@@ -55,6 +60,7 @@ class World:
         self.deaf = False  # nothing of ours arrives there
         self.kernel_mute = False
         self.delay = lambda: 0.0  # of each of the partner's LACPDUs, on its way
+        self.lose = 0  # so many of the next LACPDUs, of either end's, are lost
         self.beats = []
         self.asked: list[tuple[float, Say]] = []  # what we sent
         self.sent: list[float] = []  # all that left our end
@@ -63,8 +69,10 @@ class World:
         self._numbers = count()
         self._pending: Lacpdu | None = None  # what a looking partner will look at
         self._last_sent = -10.0  # by the partner
+        self._next_sent = -10.0  # what it has to say, and not yet said
         self._own_slow = not make.state & PortState.TIMEOUT
         self._after(0.0, self._kernel_speaks)
+        self._first_slot = self.now + self.random.uniform(0, make.slots)
         self._after(self.random.uniform(0, 1), self._partner_speaks, 0)
         if make.looks:
             self._after(self.random.uniform(0, make.looks), self._partner_looks)
@@ -93,42 +101,50 @@ class World:
     # The other end
 
     def _at_partner(self, what):
-        if self.deaf:
+        if self.deaf or self._lost():
             return
         make = self.make
         wants = make.answers == "everything" or (make.answers == "questions" and what is Say.ASK)
         if make.looks:
             self._pending = wants  # the newest alone counts
         elif wants and (what is not None):
-            self._after(self.random.uniform(*make.answer), self._answer)
+            self._after(self.random.uniform(*make.answer), self._partner_wants_to_send)
 
     def _partner_looks(self):
         if self._pending:
             self._pending = None
-            self._answer()
+            self._partner_wants_to_send()
         self._after(self.make.looks, self._partner_looks)
 
-    def _answer(self):
-        wait = self._last_sent + self.make.spacing - self.now
-        if wait > 0:
-            self._after(wait, self._answer)
-        else:
-            self._partner_sends()
-
     def _partner_speaks(self, number):
-        self._partner_sends()
+        self._partner_wants_to_send()
         gap = self.make.gaps[number % len(self.make.gaps)]
         self._after(gap, self._partner_speaks, number + 1)
 
+    def _partner_wants_to_send(self):
+        """One LACPDU says all that there is to say."""
+        if self._next_sent > self.now:
+            return
+        at = max(self.now, self._last_sent + self.make.spacing)
+        if self.make.slots:
+            slot = math.floor((at - self._first_slot) / self.make.slots + 1e-6) + 1
+            at = self._first_slot + slot * self.make.slots
+        self._next_sent = at
+        self._after(at - self.now, self._partner_sends)
+
     def _partner_sends(self):
         self._last_sent = self.now
-        if not self.mute:
+        if not self.mute and not self._lost():
             self._after(self.delay(), self._arrives)
 
     def _arrives(self):
         if not self.mute:
             self.arrivals.append(self.now)
             self.listener.received(self.now, Lacpdu("02:00:00:00:00:b1", 1, self.partner, PF, 0))
+
+    def _lost(self) -> bool:
+        self.lose -= 1
+        return self.lose >= 0
 
     # The clock
 

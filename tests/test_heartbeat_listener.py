@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from heartbeat_world import (
@@ -11,12 +12,14 @@ from heartbeat_world import (
     FAST,
     LAGG,
     LINUX,
+    LINUX_ASKS_SLOW,
     OVS,
     PF,
     SLOW,
     SLOW_LINUX,
     SWITCH,
     TEAMD,
+    TEAMD_ASKS_SLOW,
     World,
 )
 from hypothesis import given, settings
@@ -44,9 +47,9 @@ seeds = st.integers(0, 10**6)
 @pytest.mark.parametrize(
     ("make", "answers", "copies", "longest"),
     [
-        (LINUX, 10, 0, 0.11),
+        (LINUX, 10, 0, 0.2),
         (TEAMD, 10, 0, 0.01),
-        (DPDK, 10, 0, 0.5),
+        (DPDK, 10, 0, 0.55),
         (ANSWERING["lacplib"], 10, 4, 0.01),
     ],
     ids=["linux", "teamd", "dpdk", "lacplib"],
@@ -58,7 +61,7 @@ def test_a_partner_is_learned(make, answers, copies, longest):
     assert (partner.questions, partner.answers) == (10, answers)
     assert (partner.copies, partner.copies_answered) == (4, copies)
     assert 0 < partner.answer_time <= longest
-    assert 0.4 <= partner.gap <= 1.0
+    assert 0.3 <= partner.gap <= 0.64
     assert (partner.usable, partner.needed) == (True, 2)
     assert world.states()[-2:] == [LEARNING, HEARD]
 
@@ -157,11 +160,18 @@ def test_late_asks_after_silence_alone():
     assert at - world.arrivals[-1] == pytest.approx(1.05)
 
 
-def test_pulse_asks_all_the_time():
-    world = World(TEAMD, PULSE).learn()
+@pytest.mark.parametrize(
+    ("make", "least", "most"),
+    [(TEAMD, 0.9, 1.1), (LINUX, 1.2, 1.5), (TEAMD_ASKS_SLOW, 2.9, 3.0), (DPDK, 1.9, 2.7)],
+    ids=["teamd", "linux", "teamd-asks-slow", "dpdk"],
+)
+def test_pulse_asks_all_the_time(make, least, most):
+    """Half a second after it was heard last, or as often as the limit lets where that is ours."""
+    world = World(make, PULSE).learn()
     asked = len(world.asked)
     world.run(60)
-    assert 90 <= len(world.asked) - asked <= 121
+    assert least <= (len(world.asked) - asked) / 60 <= most
+    assert max(b - a for (a, _), (b, _) in pairwise(world.asked[asked:])) < 1.3
 
 
 @pytest.mark.parametrize("mode", HeartbeatMode)
@@ -189,20 +199,37 @@ def test_asking_ends_with_silence():
 # Concluding
 
 
-AIMS = {"linux": (1.8, 1.2), "teamd": (1.8, 1.2), "dpdk": (1.8, 1.3), "ovs": (2.7, 2.1)}
+AIMS = {  # seconds: late, pulse in the median, pulse at worst
+    "linux": (1.8, 1.1, 1.15),
+    "teamd": (1.8, 1.0, 1.15),
+    "dpdk": (1.9, 1.3, 1.5),
+    "ovs": (2.6, 1.8, 2.1),
+    "teamd-asks-slow": (1.8, 0.8, 1.15),
+    "linux-asks-slow": (1.8, 1.1, 1.6),
+}
 
 
-@pytest.mark.parametrize("mode", HeartbeatMode)
 @pytest.mark.parametrize("name", AIMS)
-@pytest.mark.parametrize("seed", range(5))
-def test_a_mute_partner_is_silent_in_time(name, mode, seed):
-    world = World(ANSWERING[name], mode, seed).learn()
-    world.run(20 + seed * 0.137)
-    world.mute = True
-    world.run(10, until=lambda: world.silent)
-    assert world.silent
-    within = AIMS[name][mode is PULSE]
-    assert 0.8 < world.now - world.arrivals[-1] <= within
+def test_a_mute_partner_is_silent_in_time(name):
+    """Docs/heartbeat.md has the arithmetic."""
+    asks_slow = {"teamd-asks-slow": TEAMD_ASKS_SLOW, "linux-asks-slow": LINUX_ASKS_SLOW}
+    make = {**ANSWERING, **asks_slow}[name]
+    most_late, median, most = AIMS[name]
+    for mode in HeartbeatMode:
+        took = []
+        for seed in range(15):
+            world = World(make, mode, seed).learn()
+            world.run(20 + seed * 0.137)
+            world.mute = True
+            world.run(10, until=lambda world=world: world.silent)
+            took.append(world.now - world.arrivals[-1])
+        took.sort()
+        if mode is LATE:
+            assert took[0] >= 1.75
+            assert took[-1] <= most_late
+        else:
+            assert took[len(took) // 2] <= median
+            assert took[-1] <= most
 
 
 @settings(max_examples=25, deadline=None)
@@ -220,15 +247,12 @@ def test_every_silence_is_concluded_before_the_kernel_does(make, mode, seed, cal
 
 @settings(max_examples=15, deadline=None)
 @given(makes, modes, seeds)
-def test_one_lost_answer_proves_nothing(make, mode, seed):
+def test_one_lost_lacpdu_proves_nothing(make, mode, seed):
+    """Of either end's, a question, an answer, or another."""
     world = World(make, mode, seed).learn()
-    for _ in range(20):
-        world.run(1 + world.random.random())
-        arrivals = len(world.arrivals)
-        world.deaf = True  # a question is lost
-        world.run(0.4)
-        world.deaf = False
-        world.run(5, until=lambda count=arrivals: len(world.arrivals) > count)
+    for _ in range(100):
+        world.run(2 + world.random.random())
+        world.lose = 1
     assert SILENT not in world.states()
 
 

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import deque
 from typing import TYPE_CHECKING
 
-from pfstatus.heartbeat.learner import DOUBT, PACE, Learner
+from pfstatus.heartbeat.learner import DOUBT, THIRD, Learner, next_question
 from pfstatus.heartbeat.values import (
     GAPS,
     Beat,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from pfstatus.values import Lacpdu
 
 _LEAST_LATE = 1.75  # seconds of silence before which late concludes nothing
-_AGAIN = 1 / 3  # seconds to the next question in doubt
 _LEAST_ANSWER_TIME = 0.1  # bonding's own tick, and that of a busy switch
 _LATE = 0.25  # seconds that a turn may be late without being our own lateness
 _OWN_FAST, _OWN_SLOW = 2.5, 40.0  # seconds after which our kernel's own LACPDUs have stopped
@@ -262,8 +261,12 @@ class Listener:
 
     def _own_ends(self) -> float:
         """When our kernel's own LACPDUs have stopped."""
-        fast = self._heard is not None and self._heard.actor.state & PortState.TIMEOUT
-        return self._own_at + (_OWN_FAST if fast else _OWN_SLOW)
+        return self._own_at + (_OWN_SLOW if self._alone else _OWN_FAST)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether the partner asks our kernel for the slow rate."""
+        return self._heard is None or not self._heard.actor.state & PortState.TIMEOUT
 
     def _turn_revive(self, now: float) -> Say | None:
         if not (self._revive and self._revivable) or now >= self._own_at + _OWN_SLOW:
@@ -274,7 +277,8 @@ class Listener:
     def _turn_learner(self, now: float) -> Say | None:
         assert self._heard is not None
         if self._learner is None:
-            self._learner = Learner(now, *self._identity(self._heard), fast=self.fast)
+            identity = self._identity(self._heard)
+            self._learner = Learner(now, *identity, fast=self.fast, alone=self._alone)
             self._asked.clear()
             self._become(now, HeartbeatState.LEARNING, "the partner is asked, to learn its answers")
         what = self._learner.turn(now, self._heard_at)
@@ -323,12 +327,18 @@ class Listener:
             self._become(now, HeartbeatState.ASKED, why)
         elif not self._asked:
             self._become(now, HeartbeatState.HEARD, "it speaks")
-        if self._mode is HeartbeatMode.PULSE:
-            ask_at = self._said_at + (_AGAIN if doubtful else PACE)
+        if doubtful:
+            ask_at = self._said_at + THIRD
+        elif self._mode is HeartbeatMode.PULSE:
+            ask_at = next_question(
+                self._said_at,
+                self._heard_at,
+                answer_time=partner.answer_time,
+                alone=self._alone,
+                misses=partner.missed > 0,
+            )
         else:
-            ask_at = self._heard_at + DOUBT
-            if self._asked:
-                ask_at = max(ask_at, self._asked[-1] + _AGAIN)
+            ask_at = max(self._heard_at + DOUBT, self._said_at + THIRD)
         ask_at = self._after_own(ask_at, now, partner)
         if now >= ask_at:
             return Say.ASK

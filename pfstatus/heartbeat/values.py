@@ -19,7 +19,7 @@ class HeartbeatMode(StrEnum):
     LATE = "late"
     """After 1.05 s of silence, which a healthy partner at the fast rate seldom reaches."""
     PULSE = "pulse"
-    """All the time, twice a second: what the standard's limit leaves beside the kernel's own."""
+    """All the time: half a second after it was heard last, where the standard's limit lets."""
 
 
 class HeartbeatState(StrEnum):

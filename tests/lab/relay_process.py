@@ -85,7 +85,7 @@ class RelayProcess:
                 )
             return self.said(msg, **fields)[count - 1]
 
-    def wait_up(self, *interfaces: str, timeout: float = 30.0) -> None:
+    def wait_up(self, *interfaces: str, timeout: float = 60.0) -> None:
         """Returns once LACP was said to be up on these."""
         for interface in interfaces:
             self.wait("lacp is up", timeout, interface=interface)
