@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
-from pfstatus.cli import capture, explain, ping, relay, status, text, vf_set, watch
+from pfstatus.cli import capture, drill, explain, ping, relay, status, text, vf_set, watch
 from pfstatus.cli.base import FAILED, INTERRUPTED, UNREAD, WRONG, describe_error
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (status, watch, explain, ping, vf_set, relay, capture):
+    for command in (status, watch, explain, ping, vf_set, relay, drill, capture):
         summary = (command.__doc__ or "").partition("\n")[0]
         sub = commands.add_parser(
             command.NAME,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 import time
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ YES, NO, WRONG, FAILED, INTERRUPTED, UNREAD = 0, 1, 2, 3, 130, 141
 
 TONES = {LacpStatus.UP: GREEN, LacpStatus.DOWN: RED, LacpStatus.UNKNOWN: YELLOW}
 
+VFS = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*", re.ASCII)
+"""VF numbers as people write them: 0,2-5."""
+
 _Read = TypeVar("_Read")
 
 _SAY_AGAIN = 60.0  # seconds until an error that stays is said once more
@@ -38,6 +42,26 @@ def open_session(
 ) -> Session:
     """A session where the command line wants it."""
     return Session(netns=args.netns, events=events, tap=tap)
+
+
+def vf_numbers(text: str) -> list[int]:
+    """The VFs of a text that VFS matches.
+
+    Raises:
+        ValueError: it does not, or a range runs backwards.
+    """
+    if not VFS.fullmatch(text):
+        msg = f"VFs are a number, a range 0-7 or a list 0,2-5, not {text!r}"
+        raise ValueError(msg)
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        run = range(int(first), int(last or first) + 1)
+        if not run:
+            msg = f"{part} is no range"
+            raise ValueError(msg)
+        numbers += run
+    return numbers
 
 
 def names(session: Session, given: list[str]) -> list[str]:

@@ -9,14 +9,18 @@ again, if it has one. Exit status: 0 ended by SIGTERM, SIGINT or SIGHUP,
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfstatus.agent.config import load, outlets
 from pfstatus.agent.program import Settings, serve
-from pfstatus.cli.base import YES, open_session
+from pfstatus.cli.base import NO, YES, open_session
 from pfstatus.relay import config
+from pfstatus.relay.program import unlocked
+from pfstatus.relay.release import release
+from pfstatus.relay.report import json_lines
 
 if TYPE_CHECKING:
     import argparse
@@ -45,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tell others of each PF's health there, such as /run/pfstatus/health.json",
     )
     parser.add_argument(
+        "--release",
+        action="store_true",
+        help="give back what a dead relay left disabled (see --restore), and end: status 1 if some "
+        "stays",
+    )
+    parser.add_argument(
         "--no-wait", action="store_true", help="fail where another relay has a PF or the address"
     )
 
@@ -55,6 +65,11 @@ def run(args: argparse.Namespace) -> int:
     if args.check_config:
         print(f"{', '.join(settings.config.interfaces)}: the configuration is good")
         return YES
+    if args.release:
+        with open_session(args) as session:
+            told = json_lines(unlocked(sys.stdout), settings.config.level)
+            done = release(session, settings.config.interfaces, settings.config.policy, told)
+        return YES if done else NO
     read = partial(_read, args) if args.config else None
     with open_session(args, events=True) as session:
         serve(settings, session=session, wait=not args.no_wait, read=read)

@@ -13,11 +13,19 @@ Exit status: 0 every VF is as wanted, 1 one is not, 2 there is no such VF,
 from __future__ import annotations
 
 import json
-import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pfstatus.cli.base import INTERRUPTED, NO, YES, describe_error, interrupt_held, open_session
+from pfstatus.cli.base import (
+    INTERRUPTED,
+    NO,
+    VFS,
+    YES,
+    describe_error,
+    interrupt_held,
+    open_session,
+    vf_numbers,
+)
 from pfstatus.cli.text import GREEN, RED, Painter, complain, paragraph, say, table
 from pfstatus.errors import Error
 from pfstatus.explain import ranges
@@ -25,14 +33,13 @@ from pfstatus.values import LacpStatus, VfLinkState
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from pfstatus.cli.text import Cell
     from pfstatus.session import Session
     from pfstatus.values import LinkStatus, VfResult
 
 NAME = "set"
-_VFS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 _BATCH = 4  # VFs in a message: after each, Ctrl-C is heard and others get the RTNL lock
 
 
@@ -107,19 +114,10 @@ def _read_again(session: Session, status: LinkStatus) -> dict[int, VfLinkState]:
 
 def _parse(text: str) -> tuple[str, VfLinkState]:
     vfs, equals, state = text.partition("=")
-    if not equals or not (vfs == "all" or all(map(_VFS.fullmatch, vfs.split(",")))):
+    if not equals or not (vfs == "all" or VFS.fullmatch(vfs)):
         msg = f"a setting is VF=STATE, such as 0=disable, 0-7=auto or all=auto, not {text!r}"
         raise ValueError(msg)
     return vfs, VfLinkState.parse(state)
-
-
-def _numbers(vfs: str, status: LinkStatus) -> Iterable[int]:
-    if vfs == "all":
-        yield from (vf.vf for vf in status.vfs or ())
-        return
-    for part in vfs.split(","):
-        first, _, last = part.partition("-")
-        yield from range(int(first), int(last or first) + 1)
 
 
 def _settings(wanted: list[tuple[str, VfLinkState]], status: LinkStatus) -> dict[int, VfLinkState]:
@@ -127,10 +125,7 @@ def _settings(wanted: list[tuple[str, VfLinkState]], status: LinkStatus) -> dict
     count = status.num_vfs or 0
     there_are = f"VFs {ranges(range(count))}" if count > 1 else "VF 0 alone" if count else "no VFs"
     for vfs, state in wanted:
-        numbers = list(_numbers(vfs, status))
-        if not numbers and vfs != "all":
-            msg = f"{vfs} is no range"
-            raise ValueError(msg)
+        numbers = [vf.vf for vf in status.vfs or ()] if vfs == "all" else vf_numbers(vfs)
         for vf in numbers:
             if vf in settings:
                 msg = f"VF {vf} is named twice"

@@ -11,7 +11,7 @@ from pfstatus.relay.policy import Policy
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from pfstatus.relay.report import Level
 
@@ -143,6 +143,11 @@ def from_arguments(
         ),
         "DEBUG" if said.get("debug") else "INFO",
     )
+
+
+def group_of(name: str, groups: Iterable[str]) -> tuple[str, ...]:
+    """The group, as ``--group`` has them, that a PF is in; none if it is in none."""
+    return next((group for group in map(_names, groups) if name in group), ())
 
 
 def _names(listed: str) -> tuple[str, ...]:

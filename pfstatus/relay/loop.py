@@ -13,9 +13,10 @@ from pfstatus._fork import close_in_child
 from pfstatus._wire import absent
 from pfstatus.errors import Error, LinkNotFoundError
 from pfstatus.monitor import PFS_MAX, Monitor
+from pfstatus.relay.drills import Drills
 from pfstatus.relay.narrator import Narrator
 from pfstatus.relay.numvfs import NumVfs, Signature, agrees
-from pfstatus.relay.ownership import Ownership
+from pfstatus.relay.ownership import Ownership, Seen
 from pfstatus.relay.pace import LOOK_GAP, Budget, Pacer, Urgency
 from pfstatus.relay.policy import Member, Policy, last_path, plan
 from pfstatus.relay.report import Kind, Report, deliver, to_logging
@@ -185,8 +186,11 @@ class Relay:
                 open_port=open_port or self._session.open_port,
                 known=known,
             )
-        self._claims = Claims(None if policy.dry_run else self._session.netns)
-        close_in_child(self._claims)
+        netns = None if policy.dry_run else self._session.netns
+        self._claims = Claims(netns)
+        self._drills = Drills(policy.state_file.parent, netns)
+        for mine in (self._claims, self._drills):
+            close_in_child(mine)
 
     def __enter__(self) -> Self:
         return self
@@ -204,6 +208,7 @@ class Relay:
             self._hearts.close()
         self._monitor.close()
         self._claims.close()
+        self._drills.close()
 
     def may_set_vfs(self) -> bool:
         """Whether the kernel would let this process set VFs (CAP_NET_ADMIN). Changes nothing."""
@@ -518,6 +523,8 @@ class Relay:
         self._narrator.vfs(pf.name, count, vfs, lacp)
         if seen.status is not pf.status.lacp.status:
             return  # it changed under our hands: the monitor is about to say so
+        if up:
+            vfs, owners = self._without_drill(pf, vfs, owners)
         acting = LacpStatus.UP if pf.kept else lacp
         todo = plan(acting, vfs, restore=self._policy.restore, owned=owners.ours)
         allowed, ignored = pf.pace.allowed(now, todo.settings)
@@ -529,6 +536,29 @@ class Relay:
             self._narrator.returned(pf.name, owners.returned)
             if not todo.settings and not unread:
                 self._serve(pf)
+
+    def _without_drill(
+        self, pf: _Pf, vfs: tuple[Vf, ...], owners: Seen
+    ) -> tuple[tuple[Vf, ...], Seen]:
+        """A drill's VFs are left to it while it lives."""
+        drill = self._drills.find(pf.ifindex or 0) if any(owners) else None
+        if drill is None or drill.pid is None:
+            self._narrator.drill(pf.name, ())
+            return vfs, owners
+        self._narrator.drill(pf.name, drill.vfs)
+        ours, returned, others = (each - drill.vfs for each in owners)
+        return tuple([vf for vf in vfs if vf.vf not in drill.vfs]), Seen(ours, returned, others)
+
+    def _end_drill(self, pf: _Pf, ifindex: int) -> None:
+        """Take over the VFs of a drill that was killed: they are given back as ours are."""
+        drill = self._drills.find(ifindex)
+        if drill is None or drill.pid is not None or pf.waits:
+            return
+        self._ownership.about_to_disable(pf.name, ifindex, drill.vfs)
+        self._drills.forget(ifindex)
+        self._narrator.say(Kind.DRILL_KILLED, interface=pf.name, ids=sorted(drill.vfs))
+        if pf.acts is not LacpStatus.UNKNOWN:
+            pf.pace.touched(time.monotonic())
 
     def _serve(self, pf: _Pf) -> None:
         """Pods can use the PF, if LACP is up on it."""
@@ -545,6 +575,7 @@ class Relay:
             if pf.status is None or pf.ifindex is None:
                 continue
             self._narrator.rival(pf.name, self._claims.claim(pf.ifindex))
+            self._end_drill(pf, pf.ifindex)
             if pf.num_vfs is None:
                 pf.num_vfs = NumVfs(pf.status.ifname or pf.name, pf.ifindex)
             if pf.acts is not LacpStatus.UNKNOWN and pf.signature != pf.num_vfs.signature():

@@ -247,6 +247,12 @@ class Narrator:
         if news:
             self.say(Kind.VFS_NOT_OURS, interface=name, ids=sorted(news))
 
+    def drill(self, name: str, vfs: Iterable[int]) -> None:
+        """A drill has these VFs."""
+        ids = sorted(vfs)
+        if self._turned(name, "drill", ids) and ids:
+            self.say(Kind.DRILL_SEEN, interface=name, ids=ids)
+
     def returned(self, name: str, vfs: Iterable[int]) -> None:
         """VFs that somebody put back to our ``disable``."""
         for vf in sorted(vfs):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pfstatus.values import Vf
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DISABLE = VfLinkState.DISABLE
 _PATIENCE = 0.01
 """Seconds to wait for another relay that writes the same file, which takes it far less."""
@@ -105,7 +105,7 @@ class Ownership:
 
     def _begin(self, path: Path) -> None:
         try:
-            self._boot_id = _BOOT_ID.read_text().strip()
+            self._boot_id = BOOT_ID.read_text().strip()
             path.parent.mkdir(parents=True, exist_ok=True)
             self._nics = self._read(path)
         except OSError as exc:

@@ -106,6 +106,10 @@ class Kind(Enum):
     """Somebody found it disabled by this relay, and disabled it again later; it is given back."""
     VFS_NOT_OURS = "vfs are disabled, and not by this relay", "WARN", _VFS
     """While LACP is up."""
+    DRILL_SEEN = "fire drill disables vfs", "INFO", _VFS
+    """They are left to it as long as it lives, and LACP is up."""
+    DRILL_KILLED = "fire drill was killed, its vfs are given back", "WARN", _VFS
+    """As soon as LACP is up."""
     VFS_UNREAD = "driver leaves vfs out of the list", "WARN", _VFS
     """Their link states cannot be read, so they do not fail over."""
     VFS_LEFT = "vfs were left disabled", "WARN", {**_VFS, "reason": str}

@@ -35,10 +35,12 @@ class Claims:
 
     Args:
         netns: inode of the PFs' network namespace; None claims nothing.
+        what: what claims them.
     """
 
-    def __init__(self, netns: int | None) -> None:
+    def __init__(self, netns: int | None, what: str = "relay") -> None:
         self._netns = netns
+        self._what = what
         self._held: dict[int, socket.socket] = {}
         self._rivals: dict[int, _Rival] = {}
 
@@ -57,23 +59,40 @@ class Claims:
         """
         if self._netns is None or ifindex in self._held:
             return None
-        rival = self._rivals.get(ifindex)
-        if rival:
-            if rival.lives():
-                return rival.pid
-            self.release(ifindex)
-        name = f"\0pfstatus-relay/{self._netns}/{ifindex}"
+        pid = self._rival(ifindex)
+        if pid is not None:
+            return pid
         claim = socket.socket(socket.AF_UNIX, _STREAM)
         try:
-            claim.bind(name)
+            claim.bind(self._name(ifindex))
             claim.listen(64)
         except OSError:
             claim.close()
-            return self._meet(ifindex, name)
+            return self._meet(ifindex)
         self._held[ifindex] = claim
         return None
 
-    def _meet(self, ifindex: int, name: str) -> int | None:
+    def holder(self, ifindex: int) -> int | None:
+        """The process that has a PF, ourselves included; claims nothing."""
+        if ifindex in self._held:
+            return os.getpid()
+        if self._netns is None:
+            return None
+        return self._rival(ifindex) or self._meet(ifindex)
+
+    def _name(self, ifindex: int) -> str:
+        return f"\0pfstatus-{self._what}/{self._netns}/{ifindex}"
+
+    def _rival(self, ifindex: int) -> int | None:
+        """Who was met, and lives."""
+        rival = self._rivals.get(ifindex)
+        if rival and rival.lives():
+            return rival.pid
+        self.release(ifindex)
+        return None
+
+    def _meet(self, ifindex: int) -> int | None:
+        name = self._name(ifindex)
         asking = socket.socket(socket.AF_UNIX, _STREAM)
         try:
             asking.connect(name)

@@ -73,15 +73,19 @@ class Setter:
         """
         assert status.ifindex is not None
         ours = self._ownership.seen(status.ifindex, status.vfs or ()).ours
-        back = [Vf(vf, _AUTO) for vf in sorted(ours)]
+        return self.set_all(status, [Vf(vf, _AUTO) for vf in sorted(ours)])
+
+    def set_all(self, status: LinkStatus, settings: Sequence[Vf]) -> Iterator[Sent]:
+        """Set VFs, a message at a time, at the pace that the NIC allows."""
+        left = list(settings)
         pace = Pacer(Budget(), 1.0)
         size = PROBE
-        while back:
-            sent = self.send(status, back[:size])
+        while left:
+            sent = self.send(status, left[:size])
             self.settle(sent)
             yield sent
-            del back[:size]
-            if back:
+            del left[:size]
+            if left:
                 time.sleep(pace.sent(sent.began, sent.ended, len(sent.results)))
                 size = pace.message_size()
         self._ownership.mirror()

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 RELAY = Path(__file__).parents[2] / "examples" / "relay.py"
+PFSTATUS = (sys.executable, "-m", "pfstatus.cli")
+"""The command."""
 
 Line = dict[str, Any]
 
@@ -23,16 +25,21 @@ class RelayProcess:
         args: its arguments.
         env: set in its environment besides ours.
         prefix: a command to run it by, such as capsh.
+        program: another relay: `pfstatus relay` for the agent.
     """
 
     def __init__(
-        self, *args: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        program: Sequence[str] = (sys.executable, str(RELAY)),
     ) -> None:
         self.lines: list[Line] = []
         self._news = threading.Condition()
         self._mark = 0
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, str(RELAY), *args],
+            [*prefix, *program, *args],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **(env or {})},
