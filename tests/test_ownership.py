@@ -117,7 +117,7 @@ def test_vf_that_was_given_back_and_is_disabled_then_is_somebody_else_s():
 def test_record_of_an_earlier_boot_is_worth_nothing(path, tmp_path, monkeypatch):
     Ownership(path).about_to_disable("ens5f0", 7, VFS)
     (tmp_path / "boot_id").write_text("another\n")
-    monkeypatch.setattr("pfstatus.relay.ownership._BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr("pfstatus.relay.ownership.BOOT_ID", tmp_path / "boot_id")
     assert Ownership(path).names() == {}
 
 
