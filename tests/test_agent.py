@@ -36,6 +36,8 @@ polling_interval = 500
 restore = "owned"
 on_exit = "restore"
 up_delay = 2.5
+up_delay_max = 60
+lacp_fallback = true
 state_file = "/run/x/state.json"
 groups = [["ens5f0", "ens5f1"]]
 metrics = "127.0.0.1:9143"
@@ -54,6 +56,8 @@ def test_file_says_all_that_arguments_say(tmp_path):
         "restore": "owned",
         "on_exit": "restore",
         "up_delay": "2.5",
+        "up_delay_max": "60",
+        "lacp_fallback": "True",
         "state_file": "/run/x/state.json",
         "group": "['ens5f0,ens5f1']",
         "metrics": "127.0.0.1:9143",

@@ -81,6 +81,8 @@ KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "revive": ("revive", _switch),
     "on_exit": ("on_exit", _one_of("keep", "restore")),
     "up_delay": ("up_delay", _number),
+    "up_delay_max": ("up_delay_max", _number),
+    "lacp_fallback": ("lacp_fallback", _switch),
     "state_file": ("state_file", lambda value: Path(_text(value))),
     "groups": ("group", _groups),
     "metrics": ("metrics", _text),

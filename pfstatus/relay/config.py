@@ -79,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"how long LACP must be up before VFs are given back ({_DEFAULT.up_delay:g})",
     )
     parser.add_argument(
+        "--up-delay-max",
+        type=float,
+        metavar="SECONDS",
+        help="have that double with each loss that comes soon after, up to so long; 0, it stays",
+    )
+    parser.add_argument(
         "--group",
         action="append",
         metavar="PF,PF",
@@ -99,6 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for flag, words in (
         ("--dry-run", "say what would be done"),
         ("--debug", "say more"),
+        ("--lacp-fallback", "take a PF that has met no partner since the start for up"),
         ("--revive", "send our kernel's last LACPDU each second while a PF is DEFAULTED"),
     ):
         parser.add_argument(flag, action="store_true", default=None, help=words)
@@ -134,6 +141,8 @@ def from_arguments(
         Policy(
             restore=said.get("restore", _DEFAULT.restore),
             up_delay=said.get("up_delay", _DEFAULT.up_delay),
+            up_delay_max=said.get("up_delay_max", _DEFAULT.up_delay_max),
+            lacp_fallback=said.get("lacp_fallback", False),
             on_exit=said.get("on_exit", _DEFAULT.on_exit),
             dry_run=said.get("dry_run", False),
             state_file=said.get("state_file", _DEFAULT.state_file),

@@ -17,17 +17,17 @@ from pfstatus.relay.drills import Drills
 from pfstatus.relay.narrator import Narrator
 from pfstatus.relay.numvfs import NumVfs, Signature, agrees
 from pfstatus.relay.ownership import Ownership, Seen
-from pfstatus.relay.pace import LOOK_GAP, Budget, Pacer, Urgency
+from pfstatus.relay.pace import LOOK_GAP, Budget, HoldDown, Pacer, Urgency
 from pfstatus.relay.policy import Member, Policy, last_path, plan
 from pfstatus.relay.report import Kind, Report, deliver, to_logging
 from pfstatus.relay.rival import Claims
 from pfstatus.relay.setter import Setter
 from pfstatus.session import name_of
-from pfstatus.values import Cause, LacpStatus
+from pfstatus.values import Cause, LacpReason, LacpStatus
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from pfstatus._port import Port
     from pfstatus.heartbeat.values import Partner
@@ -63,8 +63,10 @@ class Snapshot(NamedTuple):
 class _Pf:
     """What the loop remembers of one configured name."""
 
-    def __init__(self, name: str, pace: Pacer) -> None:
+    def __init__(self, name: str, pace: Pacer, policy: Policy) -> None:
         self.name = name
+        self.hold_down = HoldDown(policy.up_delay, policy.up_delay_max)
+        self.fallback = policy.lacp_fallback  # until it meets a partner
         self.pace = pace
         self.status: LinkStatus | None = None
         self.vfs: tuple[Vf, ...] = ()  # as read last
@@ -91,7 +93,14 @@ class _Pf:
         if self.status is None:
             return LacpStatus.UNKNOWN
         lacp = self.status.lacp.status
-        return LacpStatus.DOWN if self.held and lacp is LacpStatus.UP else lacp
+        if self.held and lacp is LacpStatus.UP:
+            return LacpStatus.DOWN
+        return LacpStatus.UP if self.fallback and lacp is LacpStatus.DOWN else lacp
+
+    def meets(self, status: LinkStatus, ours: Collection[int]) -> None:
+        """See whether it has met a partner: VFs that we have disabled say so, too."""
+        if status.lacp.reason in (LacpReason.UP, LacpReason.NEGOTIATING) or ours:
+            self.fallback = False
 
     @property
     def acts(self) -> LacpStatus:
@@ -159,7 +168,7 @@ class Relay:
         self._interval = interval
         self._report = report
         self._budget = Budget()
-        self._pfs = {name: _Pf(name, Pacer(self._budget, interval)) for name in interfaces}
+        self._pfs = {name: self._new_pf(name) for name in interfaces}
         self._strays: dict[int, str] = {}  # NICs with VFs that are noted, and why nobody has them
         self._check_due = -math.inf
         self._pulse: Callable[[], object] | None = None
@@ -191,6 +200,9 @@ class Relay:
         self._drills = Drills(policy.state_file.parent, netns)
         for mine in (self._claims, self._drills):
             close_in_child(mine)
+
+    def _new_pf(self, name: str) -> _Pf:
+        return _Pf(name, Pacer(self._budget, self._interval), self._policy)
 
     def __enter__(self) -> Self:
         return self
@@ -342,15 +354,15 @@ class Relay:
             self._narrator.forget(pf.name)
         self._monitor.remove(*(pf.name for pf in gone))
         self._monitor.add(*names)
-        self._pfs = {
-            name: self._pfs.get(name) or _Pf(name, Pacer(self._budget, interval)) for name in names
-        }
+        self._pfs = {name: self._pfs.get(name) or self._new_pf(name) for name in names}
         self._ownership.move(policy.state_file if policy.keeps_record() else None)
         if self._hearts:
             self._hearts.change(names, policy.groups)
         self._narrator.groups(policy.groups)
         for pf in self._pfs.values():
             pf.pace.interval = interval
+            pf.hold_down.least, pf.hold_down.most = policy.up_delay, policy.up_delay_max
+            pf.fallback &= policy.lacp_fallback
             self._regroup(pf)
             if pf.acts is not LacpStatus.UNKNOWN:  # another policy may see it with other eyes
                 pf.pace.touched(time.monotonic())
@@ -413,7 +425,9 @@ class Relay:
     def _on_change(self, pf: _Pf, change: Change) -> None:
         if self._hearts:
             self._hearts.update(change.new)
-        old, pf.status = pf.status, change.new
+        old, before = pf.status, pf.lacp
+        pf.meets(change.new, self._ownership.disabled(change.new.ifindex))
+        pf.status = change.new
         moved = old is None or old.ifindex != change.new.ifindex
         if moved:
             pf.vfs = ()
@@ -422,11 +436,14 @@ class Relay:
                 pf.waits = self._claims.claim(pf.ifindex) is not None
                 if pf.waits:
                     self._ownership.leave(pf.ifindex)
-        if old is None or moved or old.lacp.status is not change.new.lacp.status:
+        turned = old is None or old.lacp.status is not change.new.lacp.status
+        if moved or turned or before is not pf.lacp:
             self._turn_over(pf)
         elif change.cause is not Cause.ASKED and pf.acts is not LacpStatus.UNKNOWN:
             pf.pace.touched(time.monotonic())
         self._narrator.status(change.new, self._ownership.disabled(pf.ifindex))
+        fallback = pf.fallback and change.new.lacp.status is LacpStatus.DOWN
+        self._narrator.fallback(pf.name, applies=fallback)
 
     def _turn_over(self, pf: _Pf) -> None:
         """LACP changed: what was under way belongs to the past."""
@@ -435,8 +452,12 @@ class Relay:
         pf.doubtful = None
         pf.unsupported = False
         pf.served = pf.kept and pf.acts is LacpStatus.UP  # then nothing was taken from it
-        pf.down_since = time.monotonic()
-        pf.pace.lacp_changed(pf.down_since, pf.acts, up_delay=self._policy.up_delay)
+        pf.down_since = now = time.monotonic()
+        if pf.acts is LacpStatus.UP:
+            pf.pace.lacp_changed(now, pf.acts, up_delay=pf.hold_down.found(now))
+        else:
+            pf.hold_down.lost(now)
+            pf.pace.lacp_changed(now, pf.acts)
         self._narrator.lacp_changed(pf.name)
         self._regroup(pf)
 

@@ -155,6 +155,11 @@ class Narrator:
         elif self._turned(name, "lacp", "unknown"):
             self.say(Kind.LACP_UNKNOWN, interface=name, reason=lacp.reason)
 
+    def fallback(self, name: str, *, applies: bool) -> None:
+        """The PF is taken for up though it has no partner; or it is not."""
+        if self._turned(name, "fallback", applies) and applies:
+            self.say(Kind.FALLBACK, interface=name)
+
     def ports(self, name: str, ports: int) -> None:
         """The PF's bond has so many ports."""
         if self._turned(name, "ports", ports) and ports > 1:

@@ -60,6 +60,40 @@ class Urgency(IntEnum):
     """Time has passed."""
 
 
+class HoldDown:
+    """How long LACP must be up before VFs are given back: longer each time that it flaps.
+
+    Each loss doubles it, unless LACP had been up for ``most`` seconds by then: that ends the
+    flapping. Losses themselves are acted upon at once.
+
+    Args:
+        least: seconds, as long as it does not flap.
+        most: seconds, at most; 0 for always the least.
+    """
+
+    __slots__ = ("_flaps", "_up_since", "least", "most")
+
+    def __init__(self, least: float, most: float) -> None:
+        self.least = least
+        self.most = most
+        self._flaps = -1  # the first loss is none: nobody knows how long LACP had been up
+        self._up_since: float | None = None
+
+    def lost(self, now: float) -> None:
+        """LACP is not up any more."""
+        if self._up_since is not None:
+            self._flaps = self._flaps + 1 if now - self._up_since < self.most else 0
+            self._up_since = None
+
+    def found(self, now: float) -> float:
+        """LACP is up. Returns the seconds to wait."""
+        self._up_since = now
+        if not self.most or self._flaps < 1:
+            return self.least
+        longer: float = (self.least or 0.5) * 2 ** min(self._flaps, 30)
+        return min(longer, self.most)
+
+
 class Budget:
     """The RTNL time that all looks of a relay share."""
 

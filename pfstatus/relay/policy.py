@@ -102,6 +102,12 @@ class Policy:
     "owned" only those that this relay disabled."""
     up_delay: float = 0.0
     """Seconds that LACP must have been up before VFs are given back."""
+    up_delay_max: float = 0.0
+    """Most seconds to which that grows while LACP flaps, see ``pace.HoldDown``; 0: it does not
+    grow."""
+    lacp_fallback: bool = False
+    """Take a PF that has not met a partner since the relay began for up, although LACP is not: its
+    switch forwards without LACP until it hears some ("LACP fallback")."""
     on_exit: Literal["keep", "restore"] = "keep"
     """When the relay ends: leave its VFs disabled, or give them back."""
     dry_run: bool = False
@@ -131,10 +137,13 @@ class Policy:
         if self.heartbeat not in ("off", "watch", "late", "pulse"):
             msg = f"heartbeat must be 'off', 'watch', 'late' or 'pulse', not {self.heartbeat!r}"
             raise ValueError(msg)
-        if not 0 <= self.up_delay < math.inf:
-            msg = f"up_delay must be 0 or more seconds, not {self.up_delay!r}"
+        for name in ("up_delay", "up_delay_max"):
+            if not 0 <= getattr(self, name) < math.inf:
+                msg = f"{name} must be 0 or more seconds, not {getattr(self, name)!r}"
+                raise ValueError(msg)
+        if 0 < self.up_delay_max < self.up_delay:
+            msg = f"up_delay_max {self.up_delay_max!r} is less than up_delay {self.up_delay!r}"
             raise ValueError(msg)
-
         members = [name for group in self.groups for name in group]
         if len(set(members)) != len(members) or any(len(group) < 2 for group in self.groups):
             msg = f"groups are of two PFs or more, and a PF is in one of them, not {self.groups!r}"

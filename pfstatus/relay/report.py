@@ -70,6 +70,8 @@ class Kind(Enum):
     """For another reason than before."""
     LACP_UNKNOWN = "lacp is unknown", "WARN", {**_PF, "reason": LacpReason}
     """In a bond that is as it should be."""
+    FALLBACK = "pf has met no partner, and is taken for up", "WARN", _PF
+    """With lacp_fallback, until it meets one."""
     SLOW_RATE = "pf is using slow lacp rate", "WARN", _PF
     """A loss shows after 90 s."""
     NOT_ALONE = "pf is not alone in its bond", "WARN", {**_PF, "ports": int}
