@@ -148,9 +148,13 @@ class Nic:
         self._write("set_delay_us", round(set_seconds * 1e6))
         self._write("get_delay_us", round(get_seconds * 1e6))
 
-    def fail(self, vf: int, errno: int, times: int = -1) -> None:
-        """Makes setting that VF's link state fail that many times; -1 for ever, 0 no more."""
-        self._write("vf_fail", f"{vf} {errno} {times}")
+    def fail(self, vf: int, errno: int, times: int = -1, *, done: bool = False) -> None:
+        """Makes setting that VF's link state fail that many times; -1 for ever, 0 no more.
+
+        An errno of 0 is a driver that says yes and does nothing; with `done` it sets the VF all the
+        same, whatever it says.
+        """
+        self._write("vf_fail", f"{vf} {errno} {times} {done:d}")
 
     def hide(self, vfs: Iterable[int]) -> None:
         """Makes reading these VFs fail with EAGAIN, and no others: they drop out of the list."""

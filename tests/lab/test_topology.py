@@ -115,6 +115,19 @@ def test_a_vf_fails_as_often_as_told(lab: Lab) -> None:
     assert [record.result for record in port.nic.trace() if record.kind == "set"] == [-16, 0]
 
 
+def test_a_driver_says_other_than_it_does(lab: Lab) -> None:
+    nic = lab.ports[0].nic
+    nic.num_vfs = 2
+    nic.fail(0, 0, 1)
+    nic.fail(1, 5, 1, done=True)  # EIO
+    lab.ports[0].set_vfs("disable", 0)
+    with pytest.raises(RuntimeError):
+        lab.ports[0].set_vfs("disable", 1)
+    assert nic.vf_states() == {0: "auto", 1: "disable"}
+    lab.ports[0].set_vfs("disable", 0)
+    assert nic.vf_states()[0] == "disable"
+
+
 def test_a_hidden_vf_is_left_out(lab: Lab) -> None:
     lab.ports[0].nic.num_vfs = 4
     lab.ports[0].nic.hide([0, 2])

@@ -6,8 +6,10 @@
  *                 it again: same name, new ifindex, no VFs
  *   set_delay_us  a firmware that takes that long to set a VF's link state, and
  *   get_delay_us  to read a VF: RTNL is held meanwhile
- *   vf_fail       "vf errno times": setting that VF's link state fails that often,
- *                 -1 for ever, 0 no more; an empty line clears all
+ *   vf_fail       "vf errno times [1]": setting that VF's link state fails that
+ *                 often, -1 for ever, 0 no more; an empty line clears all. An errno
+ *                 of 0 is a driver that says yes and does nothing; 1 at the end is
+ *                 one that sets the VF, whatever it says
  *   vf_hide       list of VFs ("3,8-11") whose config answers EAGAIN
  *   sample_lacp   1: note in the trace each change of the PF's port states, as
  *                 seen every 2 ms, and not only what the kernel announces
@@ -97,14 +99,15 @@ static int vf_fail_show(struct seq_file *file, void *unused)
 
 	for (i = 0; i < NICSIM_MAX_VFS; i++)
 		if (READ_ONCE(port->fault[i].times))
-			seq_printf(file, "%u %d %d\n", i, port->fault[i].err, port->fault[i].times);
+			seq_printf(file, "%u %d %d %d\n", i, port->fault[i].err,
+				   port->fault[i].times, port->fault[i].done);
 	return 0;
 }
 
 static ssize_t vf_fail_write(struct file *file, const char __user *from, size_t len, loff_t *pos)
 {
 	struct nicsim_port *port = nicsim_file_port(file);
-	struct nicsim_fault fault;
+	struct nicsim_fault fault = { .done = 0 };
 	char line[32] = "";
 	unsigned int vf;
 
@@ -118,7 +121,7 @@ static ssize_t vf_fail_write(struct file *file, const char __user *from, size_t 
 		rtnl_unlock();
 		return len;
 	}
-	if (sscanf(line, "%u %d %d", &vf, &fault.err, &fault.times) != 3 ||
+	if (sscanf(line, "%u %d %d %d", &vf, &fault.err, &fault.times, &fault.done) < 3 ||
 	    vf >= NICSIM_MAX_VFS || fault.err < 0 || fault.err > MAX_ERRNO)
 		return -EINVAL;
 	rtnl_lock();

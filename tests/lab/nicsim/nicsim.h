@@ -52,8 +52,9 @@ struct nicsim_vf {
 
 /* How setting one VF's link state fails: -err, times times (-1: for ever). */
 struct nicsim_fault {
-	int err;
+	int err;	/* 0: the driver says that it was done */
 	int times;
+	int done;	/* it was done, whatever the driver says */
 };
 
 struct nicsim_trace {

@@ -167,8 +167,10 @@ int nicsim_set_vf_trust(struct net_device *pf, int id, bool on)
 	return 0;
 }
 
-static int nicsim_vf_fault(struct nicsim_fault *fault)
+/* What the driver says, and in *done what it does. */
+static int nicsim_vf_fault(struct nicsim_fault *fault, bool *done)
 {
+	*done = !fault->times || fault->done;
 	if (!fault->times)
 		return 0;
 	if (fault->times > 0)
@@ -180,14 +182,15 @@ int nicsim_set_vf_link_state(struct net_device *pf, int id, int link_state)
 {
 	struct nicsim_port *port = nicsim_netdev_port(pf);
 	struct nicsim_vf *vf = nicsim_vf_get(pf, id);
+	bool done;
 	int err;
 
 	atomic_inc(&port->set_calls);
 	nicsim_firmware_takes(port->set_delay_us);
 	if (!vf || link_state < 0 || link_state > IFLA_VF_LINK_STATE_DISABLE)
 		return -EINVAL;
-	err = nicsim_vf_fault(&port->fault[id]);
-	if (!err) {
+	err = nicsim_vf_fault(&port->fault[id], &done);
+	if (done) {
 		WRITE_ONCE(vf->link_state, link_state);
 		nicsim_vf_link_update(vf);
 	}
