@@ -108,7 +108,21 @@ def test_vf_that_was_given_back_and_is_disabled_then_is_somebody_else_s():
     owner.about_to_disable("ens5f0", 7, {0})
     owner.took(7, {0})
     owner.gave_back(7, {0})
+    assert owner.seen(7, look(v0=AUTO)) == (set(), set(), set())
     assert owner.seen(7, look(v0=DISABLE)) == (set(), set(), {0})
+
+
+def test_vf_that_a_driver_said_to_have_given_back_and_did_not_is_ours(path):
+    owner = Ownership(path)
+    owner.about_to_disable("ens5f0", 7, {0, 1})
+    owner.took(7, {0, 1})
+    owner.gave_back(7, {0, 1})
+    owner.mirror()
+    assert Ownership(path).names() == {}
+    assert owner.seen(7, look(v0=DISABLE)).ours == {0}, "VF 1 could not be read"
+    assert owner.seen(7, look(v0=DISABLE, v1=DISABLE)) == ({0, 1}, set(), set())
+    owner.mirror()
+    assert Ownership(path).disabled(7) == {0, 1}
 
 
 # The file

@@ -632,6 +632,23 @@ def test_driver_that_says_yes_and_does_nothing_is_not_hammered(rig):
     assert rig.count("vf link state was set") == 2, "once each, before it was read"
 
 
+def test_driver_that_does_not_give_back_leaves_the_vfs_ours(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay(restore="owned")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    pf.ignores = {AUTO}
+    rig.forget()
+    pf.lacp_up()
+    rig.pass_time(relay, 5)
+    assert states(pf) == [DISABLE] * 2
+    assert rig.count("driver accepted a vf link state and did not set it") == 2
+    assert rig.count("vfs are disabled, and not by this relay") == 0
+    pf.ignores = set()
+    rig.pass_time(relay, 11)
+    assert states(pf) == [AUTO] * 2
+
+
 def test_pf_that_cannot_be_read_is_said_and_the_other_is_served(rig):
     pf, other = rig.pf(), rig.pf("ens5f1")
     relay = rig.relay("ens5f0", "ens5f1")
@@ -1082,21 +1099,16 @@ def test_batch_of_nothing_but_enodev_by_a_pf_that_stays_is_said(rig):
     assert rig.kernel.requests["set"] < 30
 
 
-def test_vf_that_someone_disables_as_soon_as_it_was_given_back_is_theirs(rig):
+def test_vf_that_someone_disables_when_it_was_read_as_given_back_is_theirs(rig):
     pf = rig.pf(vfs=2)
     relay = rig.relay(restore="owned")
     pf.lacp_expire()
     rig.pass_time(relay, 1)
-
-    def disable(word):
-        if word == "get-vfs" and pf.vfs[0] is AUTO:
-            rig.kernel.on_request = None
-            rig.kernel.set_vf(pf, 0, DISABLE)
-
-    rig.kernel.on_request = disable
     pf.lacp_up()
+    rig.pass_time(relay, 0.2)
+    assert states(pf) == [AUTO] * 2
+    rig.kernel.set_vf(pf, 0, DISABLE)
     rig.pass_time(relay, 5)
-    assert rig.kernel.on_request is None
     assert states(pf) == [DISABLE, AUTO]
 
 

@@ -38,6 +38,9 @@ class _Nic:
     """VFs that somebody set to something else after we had disabled them: whoever keeps what he
     found, as a CNI plugin does, may put our ``disable`` back later."""
 
+    given: set[int] = field(default_factory=set)
+    """VFs that the driver says are in ``auto`` again, and that were not read since."""
+
     def to_dict(self, ifindex: int) -> dict[str, Any]:
         """As plain values."""
         return {
@@ -149,16 +152,22 @@ class Ownership:
         """The driver accepted ``auto``."""
         nic = self._nics.get(ifindex)
         if nic and not nic.taken.isdisjoint(vfs):
+            nic.given |= nic.taken.intersection(vfs)
             nic.taken.difference_update(vfs)
             nic.sure.difference_update(vfs)
             self._change(ifindex)
 
     def seen(self, ifindex: int, vfs: Collection[Vf]) -> Seen:
-        """The VFs were read. A failed setting may have been carried out: only this tells."""
+        """The VFs were read. Only this tells what became of a setting, whatever the driver says."""
         disabled = {vf for vf, state in vfs if state == _DISABLE}
         nic = self._nics.get(ifindex)
         if nic is None:
             return Seen(frozenset(), frozenset(), frozenset(disabled))
+        if nic.given:
+            if back := nic.given & disabled:
+                nic.taken |= back
+                self._change(ifindex)
+            nic.given.difference_update([vf for vf, _ in vfs])
         returned = disabled & nic.lent - nic.taken
         freed = nic.taken - disabled
         if freed:
