@@ -107,6 +107,11 @@ class VirtualPoll:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Monitor, relay and the fake kernel's drivers live in its time: hours pass in no time."""
+    return virtual(monkeypatch)
+
+
+def virtual(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Have them live in the time of a new clock."""
     clock = Clock()
     for module in ("monitor", "relay.loop", "relay.narrator", "relay.setter", "testing.links"):
         monkeypatch.setattr(f"pfstatus.{module}.time", clock)

@@ -1,0 +1,37 @@
+"""`make soak` finds what is wrong, and tells how to see it again."""
+
+from __future__ import annotations
+
+import collections
+
+import soak
+
+from pfstatus import LacpStatus, Vf, VfLinkState
+from pfstatus.relay import loop
+from pfstatus.relay.policy import Plan, plan
+
+DISABLE = VfLinkState.DISABLE
+
+
+def test_a_short_life_has_nothing_wrong_in_it(clock):
+    counts = collections.Counter()
+    assert soak.live(clock, 1, 500, counts) == ""
+    assert counts["events"] >= 500
+    assert counts["settings"]
+
+
+def test_a_relay_that_touches_what_it_must_not_is_told_of_with_the_seed(clock, monkeypatch):
+    def careless(lacp, vfs, **more) -> Plan:
+        if lacp is LacpStatus.DOWN:
+            return Plan(tuple(Vf(vf, DISABLE) for vf, state in vfs if state is not DISABLE), ())
+        return plan(lacp, vfs, **more)
+
+    monkeypatch.setattr(loop, "plan", careless)
+    wrong = soak.live(clock, 7, 5_000, collections.Counter())
+    assert wrong.startswith("seed 7, restore=")
+    assert "was in enable" in wrong
+
+
+def test_a_relay_that_forgets_to_fail_over_is_told_of(clock, monkeypatch):
+    monkeypatch.setattr(loop, "plan", lambda *_, **__: Plan((), ()))
+    assert "it did not fail over" in soak.live(clock, 7, 20_000, collections.Counter())
