@@ -29,7 +29,7 @@ int pfs_watch(struct pfs *pfs, const uint32_t *ifindexes, size_t n_index,
 
 static int receive(struct pfs *pfs)
 {
-	ssize_t len = pfs_recv(&pfs->event, pfs->events, sizeof(pfs->events), 0);
+	ssize_t len = pfs_recv(&pfs->event, pfs->events, sizeof(pfs->events), NULL);
 
 	pfs_inbox_fill(&pfs->notices, len);
 	return len < 0 ? (int)len : 0;

@@ -44,32 +44,24 @@ int pfs_inbox_next(const uint8_t *buf, struct pfs_inbox *in, const struct nlmsgh
 	return 1;
 }
 
-static int64_t deadline(const struct pfs *pfs)
-{
-	return pfs_now_ns() + (int64_t)pfs->timeout_ms * 1000000;
-}
-
 /*
  * The kernel begins no dump on a socket whose last one was not read to its end.
  * Taking one datagram makes it write the next: where none waits, all are read.
  */
 static void finish_dump(struct pfs *pfs)
 {
-	int64_t until = deadline(pfs);
+	int64_t until = pfs_now_ns() + (int64_t)pfs->patience.ms * 1000000;
 	ssize_t len;
 
 	do {
-		len = pfs_recv(&pfs->request, pfs->rx, sizeof(pfs->rx), 0);
+		len = pfs_recv(&pfs->request, pfs->rx, sizeof(pfs->rx), NULL);
 	} while ((len > 0 || len == -EMSGSIZE || len == -ENOBUFS) && pfs_now_ns() < until);
 	pfs_inbox_fill(&pfs->answers, 0);
 	pfs->dumping = false;
 }
 
-/*
- * Sends the request of @len bytes in pfs->tx, @len being what its encoder
- * returned. The answer is to be there at @until.
- */
-int pfs_ask(struct pfs *pfs, int len, int64_t *until)
+/* Sends the request of @len bytes in pfs->tx, @len being what its encoder returned. */
+int pfs_ask(struct pfs *pfs, int len)
 {
 	int ret;
 
@@ -78,14 +70,15 @@ int pfs_ask(struct pfs *pfs, int len, int64_t *until)
 	if (pfs->dumping)
 		finish_dump(pfs);
 	pfs_show(pfs, PFS_TAP_REQUEST, pfs->tx, (size_t)len);
-	ret = pfs_send(&pfs->request, pfs->tx, (size_t)len, deadline(pfs));
-	*until = deadline(pfs);
+	pfs->patience.until = 0;
+	ret = pfs_send(&pfs->request, pfs->tx, (size_t)len, &pfs->patience);
+	pfs->patience.until = 0;
 	return ret;
 }
 
-static int receive(struct pfs *pfs, int64_t until)
+static int receive(struct pfs *pfs)
 {
-	ssize_t len = pfs_recv(&pfs->request, pfs->rx, sizeof(pfs->rx), until);
+	ssize_t len = pfs_recv(&pfs->request, pfs->rx, sizeof(pfs->rx), &pfs->patience);
 
 	pfs_inbox_fill(&pfs->answers, len);
 	if (len < 0)
@@ -98,7 +91,7 @@ static int receive(struct pfs *pfs, int64_t until)
  * Waits for the next answer to the question numbered @seq; what has another
  * number comes too late. It stays in pfs->rx until the next call.
  */
-int pfs_answer(struct pfs *pfs, uint32_t seq, int64_t until, const struct nlmsghdr **answer)
+int pfs_answer(struct pfs *pfs, uint32_t seq, const struct nlmsghdr **answer)
 {
 	for (;;) {
 		int ret = pfs_inbox_next(pfs->rx, &pfs->answers, answer);
@@ -109,7 +102,7 @@ int pfs_answer(struct pfs *pfs, uint32_t seq, int64_t until, const struct nlmsgh
 		    (*answer)->nlmsg_seq == seq)
 			return 0;
 		if (!ret) {
-			ret = receive(pfs, until);
+			ret = receive(pfs);
 			if (ret < 0)
 				return ret;
 		}

@@ -58,6 +58,12 @@ struct pfs_socket {
 	bool netlink;		/* false: a socketpair, which has no sender address */
 };
 
+/* How long to wait, all told; reckoned from the first time that there is something to wait for. */
+struct pfs_patience {
+	uint32_t ms;
+	int64_t until;		/* on CLOCK_MONOTONIC, ns; 0: nothing was waited for yet */
+};
+
 /* The datagram that a buffer holds, and how far it was read. */
 struct pfs_inbox {
 	size_t len;
@@ -70,7 +76,7 @@ struct pfs {
 	struct pfs_inbox answers;	/* of rx */
 	struct pfs_inbox notices;	/* of events */
 	uint32_t seq;
-	uint32_t timeout_ms;
+	struct pfs_patience patience;	/* with the question under way */
 	bool filter;
 	bool dumping;		/* a dump was begun and not read to its end */
 	pfs_tap_fn tap;		/* NULL: none */
@@ -112,9 +118,9 @@ PFS_HIDDEN void pfs_lacpdu_set_partner(uint8_t *frame, const struct pfs_lacpdu_e
 /* socket.c */
 PFS_HIDDEN int64_t pfs_now_ns(void);
 PFS_HIDDEN int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len,
-			int64_t deadline_ns);
+			struct pfs_patience *patience);
 PFS_HIDDEN ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity,
-			    int64_t deadline_ns);
+			    struct pfs_patience *patience);
 PFS_HIDDEN int pfs_filter_attach(const struct pfs_socket *sock, struct sock_filter *insns, int n);
 PFS_HIDDEN int pfs_filter_detach(const struct pfs_socket *sock);
 
@@ -127,9 +133,8 @@ PFS_HIDDEN void pfs_show(const struct pfs *pfs, int direction, const void *buf, 
 PFS_HIDDEN void pfs_inbox_fill(struct pfs_inbox *in, ssize_t len);
 PFS_HIDDEN int pfs_inbox_next(const uint8_t *buf, struct pfs_inbox *in,
 			      const struct nlmsghdr **message);
-PFS_HIDDEN int pfs_ask(struct pfs *pfs, int len, int64_t *until);
-PFS_HIDDEN int pfs_answer(struct pfs *pfs, uint32_t seq, int64_t until,
-			  const struct nlmsghdr **answer);
+PFS_HIDDEN int pfs_ask(struct pfs *pfs, int len);
+PFS_HIDDEN int pfs_answer(struct pfs *pfs, uint32_t seq, const struct nlmsghdr **answer);
 PFS_HIDDEN int pfs_acked(struct pfs *pfs, const struct nlmsghdr *nlh, struct pfs_ack *ack);
 
 /* query.c */

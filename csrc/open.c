@@ -210,7 +210,7 @@ static int context_open(struct pfs **out, const int *fds, const struct pfs_optio
 		return -ENOMEM;
 	pfs->request.fd = -1;
 	pfs->event.fd = -1;
-	pfs->timeout_ms = opts.timeout_ms;
+	pfs->patience.ms = opts.timeout_ms;
 	pfs->filter = !(opts.flags & PFS_OPEN_NO_FILTER);
 	if (fds)
 		ret = sockets_adopt(pfs, fds[0], fds[1], opts.flags);

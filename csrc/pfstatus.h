@@ -422,6 +422,20 @@ PFS_API int pfs_vf_set(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *v
 		       size_t n, size_t chunk, struct pfs_vf_result *results);
 
 /**
+ * pfs_vf_choose - what to set: VFs that are in one state, to become another
+ * @vfs:      as read
+ * @n:        how many
+ * @from:     enum pfs_vf_link_state that they are in...
+ * @to:       ...and are to be in
+ * @chosen:   filled with (vf, @to) pairs, in the order of @vfs; may be @vfs
+ * @capacity: of @chosen, in elements: no more are chosen
+ *
+ * Return: how many were chosen. Pure.
+ */
+PFS_API size_t pfs_vf_choose(const struct pfs_vf *vfs, size_t n, uint32_t from, uint32_t to,
+			     struct pfs_vf *chosen, size_t capacity);
+
+/**
  * pfs_vf_set_permitted - would the kernel let us set VFs?
  *
  * Sends an RTM_SETLINK for the loopback device that changes nothing.

@@ -16,13 +16,11 @@ int pfs_link_query(struct pfs *pfs, uint32_t ifindex, const char *name, bool vfs
 {
 	uint32_t seq = ++pfs->seq;
 	struct pfs_ack ack;
-	int64_t until;
-	int ret = pfs_ask(pfs, pfs_link_get_encode(pfs->tx, sizeof(pfs->tx), seq, ifindex, name, vfs),
-			  &until);
+	int ret = pfs_ask(pfs, pfs_link_get_encode(pfs->tx, sizeof(pfs->tx), seq, ifindex, name, vfs));
 
 	if (ret < 0)
 		return ret;
-	ret = pfs_answer(pfs, seq, until, answer);
+	ret = pfs_answer(pfs, seq, answer);
 	if (ret < 0 || (*answer)->nlmsg_type == RTM_NEWLINK)
 		return ret;
 	/* An ack without an error is no answer either. */
@@ -118,10 +116,9 @@ static int dump_once(struct pfs *pfs, struct pfs_link *links, size_t capacity)
 	uint32_t stride = capacity ? links->size : 0;
 	uint32_t seq = ++pfs->seq;
 	bool changed = false;
-	int64_t until;
 	int error = 0;
 	int count = 0;
-	int ret = pfs_ask(pfs, pfs_link_dump_encode(pfs->tx, sizeof(pfs->tx), seq), &until);
+	int ret = pfs_ask(pfs, pfs_link_dump_encode(pfs->tx, sizeof(pfs->tx), seq));
 
 	if (ret < 0)
 		return ret;
@@ -131,7 +128,7 @@ static int dump_once(struct pfs *pfs, struct pfs_link *links, size_t capacity)
 		struct pfs_link *link = NULL;
 		struct pfs_ack ack;
 
-		ret = pfs_answer(pfs, seq, until, &nlh);
+		ret = pfs_answer(pfs, seq, &nlh);
 		if (ret < 0)
 			return ret;
 		changed |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;

@@ -37,14 +37,12 @@ static int set_message(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *v
 {
 	uint32_t seq = ++pfs->seq;
 	const struct nlmsghdr *nlh;
-	int64_t until;
-	int ret = pfs_ask(pfs, pfs_vf_set_encode(pfs->tx, sizeof(pfs->tx), ifindex, seq, vfs, n),
-			  &until);
+	int ret = pfs_ask(pfs, pfs_vf_set_encode(pfs->tx, sizeof(pfs->tx), ifindex, seq, vfs, n));
 
 	if (ret < 0)
 		return ret;
 	do {
-		ret = pfs_answer(pfs, seq, until, &nlh);
+		ret = pfs_answer(pfs, seq, &nlh);
 		if (ret < 0)
 			return ret;
 	} while (nlh->nlmsg_type != NLMSG_ERROR);
@@ -203,4 +201,15 @@ int pfs_vf_set_permitted(struct pfs *pfs)
 {
 	pfs_begin(pfs);
 	return permitted(pfs);
+}
+
+size_t pfs_vf_choose(const struct pfs_vf *vfs, size_t n, uint32_t from, uint32_t to,
+		     struct pfs_vf *chosen, size_t capacity)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n && count < capacity; i++)
+		if (vfs[i].link_state == from)
+			chosen[count++] = (struct pfs_vf){ vfs[i].vf, to };
+	return count;
 }

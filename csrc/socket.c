@@ -37,11 +37,15 @@ int pfs_filter_detach(const struct pfs_socket *sock)
 }
 
 /* A signal does not end the wait: a request that was sent must be answered. */
-static int wait_for(int fd, short events, int64_t deadline_ns)
+static int wait_for(int fd, short events, struct pfs_patience *patience)
 {
 	struct pollfd pfd = { .fd = fd, .events = events };
-	int64_t left_ms = (deadline_ns - pfs_now_ns() + 999999) / 1000000;
+	int64_t now = pfs_now_ns();
+	int64_t left_ms;
 
+	if (!patience->until)
+		patience->until = now + (int64_t)patience->ms * 1000000;
+	left_ms = (patience->until - now + 999999) / 1000000;
 	if (left_ms <= 0)
 		return -ETIMEDOUT;
 	if (poll(&pfd, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX) < 0 && errno != EINTR)
@@ -57,11 +61,12 @@ static bool closed(int error)
 
 /*
  * One datagram out. The kernel takes it at once; the other end of a socketpair
- * may be long in reading. @deadline_ns is on CLOCK_MONOTONIC.
+ * may be long in reading.
  *
  * Returns 0; -ETIMEDOUT; -EPIPE; what send(2) says.
  */
-int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len, int64_t deadline_ns)
+int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len,
+	     struct pfs_patience *patience)
 {
 	for (;;) {
 		int ret;
@@ -72,19 +77,20 @@ int pfs_send(const struct pfs_socket *sock, const void *buf, size_t len, int64_t
 			continue;
 		if (errno != EAGAIN)
 			return closed(errno) ? -EPIPE : -errno;
-		ret = wait_for(sock->fd, POLLOUT, deadline_ns);
+		ret = wait_for(sock->fd, POLLOUT, patience);
 		if (ret < 0)
 			return ret;
 	}
 }
 
 /*
- * One datagram in. @deadline_ns as above; 0 means do not wait.
+ * One datagram in. @patience: NULL means do not wait.
  *
  * Returns the length; -EAGAIN, -ETIMEDOUT, -ENOBUFS, -EMSGSIZE when the
  * datagram is larger than @capacity, -EPIPE.
  */
-ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity, int64_t deadline_ns)
+ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity,
+		 struct pfs_patience *patience)
 {
 	for (;;) {
 		struct sockaddr_nl from = { 0 };
@@ -102,9 +108,9 @@ ssize_t pfs_recv(const struct pfs_socket *sock, void *buf, size_t capacity, int6
 
 			if (errno == EINTR)
 				continue;
-			if (errno != EAGAIN || !deadline_ns)
+			if (errno != EAGAIN || !patience)
 				return closed(errno) ? -EPIPE : -errno;
-			ret = wait_for(sock->fd, POLLIN, deadline_ns);
+			ret = wait_for(sock->fd, POLLIN, patience);
 			if (ret < 0)
 				return ret;
 			continue;

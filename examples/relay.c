@@ -11,13 +11,13 @@
 /* Asks for a PF and acts where need be. Returns its enum pfs_lacp, or -1: try again soon. */
 static int relay(struct pfs *pfs, const char *name, int before, int touched)
 {
-	static struct pfs_vf vfs[VFS], todo[VFS];
+	static struct pfs_vf vfs[VFS];
 	static struct pfs_vf_result results[VFS];
 	struct pfs_link link = PFS_LINK_INIT;
 	struct pfs_bond bond = PFS_BOND_INIT;
 	int lacp = pfs_pf_get(pfs, 0, name, &link, &bond, NULL, 0);
 	uint32_t from = lacp == PFS_LACP_UP ? PFS_VF_DISABLE : PFS_VF_AUTO;
-	size_t n = 0;
+	size_t n;
 
 	if (lacp < 0)
 		return -1;
@@ -28,10 +28,9 @@ static int relay(struct pfs *pfs, const char *name, int before, int touched)
 		return lacp;
 	if (pfs_link_get(pfs, link.ifindex, NULL, &link, vfs, VFS) < 0)
 		return -1;
-	for (uint32_t i = 0; i < link.vf_count && i < VFS; i++)
-		if (vfs[i].link_state == from)
-			todo[n++] = (struct pfs_vf){ vfs[i].vf, PFS_VF_DISABLE - from };
-	return pfs_vf_set(pfs, link.ifindex, todo, n, 0, results) ? -1 : lacp;
+	n = link.vf_count < VFS ? link.vf_count : VFS;
+	n = pfs_vf_choose(vfs, n, from, PFS_VF_DISABLE - from, vfs, VFS);
+	return pfs_vf_set(pfs, link.ifindex, vfs, n, 0, results) ? -1 : lacp;
 }
 
 int main(int argc, char **argv)

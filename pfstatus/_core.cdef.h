@@ -111,6 +111,8 @@ int pfs_link_dump(struct pfs *pfs, struct pfs_link *links, size_t capacity);
 int pfs_vf_set(struct pfs *pfs, uint32_t ifindex, const struct pfs_vf *vfs,
 	       size_t n, size_t chunk, struct pfs_vf_result *results);
 int pfs_vf_set_permitted(struct pfs *pfs);
+size_t pfs_vf_choose(const struct pfs_vf *vfs, size_t n, uint32_t from, uint32_t to,
+		     struct pfs_vf *chosen, size_t capacity);
 
 int pfs_fd(const struct pfs *pfs);
 int pfs_watch(struct pfs *pfs, const uint32_t *ifindexes, size_t n_index,

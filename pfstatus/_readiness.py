@@ -10,14 +10,10 @@ from __future__ import annotations
 import os
 import select
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from pfstatus._core import ffi, lib
 from pfstatus._timer import Timer
 from pfstatus.errors import error
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _LONGEST = 86400.0
 """Seconds of the longest wait: poll(2) counts milliseconds in an int, and who waits looks again."""
@@ -43,9 +39,10 @@ class Readiness:
         self._woken = False
         self._wakeup: _Wakeup | None = _Wakeup()
         self._fd = _checked(lib.epoll_create1(lib.EPOLL_CLOEXEC))
+        # What was added is waited for by itself: to be woken through epoll costs the kernel twice.
+        self._poller = select.poll() if hasattr(select, "poll") else None
         try:
             self.add(self._wakeup.fd)
-            self._wait = _waiter(self._fd)
         except BaseException:
             self.close()
             raise
@@ -72,10 +69,15 @@ class Readiness:
         """Be readable when this one is."""
         event = ffi.new("struct epoll_event *", {"events": lib.EPOLLIN})
         _checked(lib.epoll_ctl(self._fd, lib.EPOLL_CTL_ADD, fd, event))
+        if self._poller:
+            self._poller.register(fd, select.POLLIN)
 
     def remove(self, fd: int) -> None:
         """Do not mind this one any more; it need not have been minded."""
         lib.epoll_ctl(self._fd, lib.EPOLL_CTL_DEL, fd, ffi.NULL)
+        if self._poller:
+            with suppress(KeyError):
+                self._poller.unregister(fd)
 
     def wake(self) -> None:
         """Be readable until the end of a wait(). From any thread or signal handler."""
@@ -87,8 +89,13 @@ class Readiness:
 
     def wait(self, seconds: float) -> None:
         """Wait until readable, at most so long."""
-        self._wait(min(max(0.0, seconds), _LONGEST))
-        self.settle()
+        seconds = min(max(0.0, seconds), _LONGEST)
+        if self._poller:
+            self._poller.poll(seconds * 1000)
+        else:
+            select.select([self._fd], [], [], seconds)
+        if self._woken:
+            self.settle()
 
     def settle(self) -> None:
         """Forget that it was woken."""
@@ -109,12 +116,3 @@ def _checked(result: int) -> int:
     if result < 0:
         raise error(ffi.errno)
     return result
-
-
-def _waiter(fd: int) -> Callable[[float], object]:
-    """A function that waits for a descriptor, with what ``select`` has."""
-    if not hasattr(select, "poll"):
-        return lambda seconds: select.select([fd], [], [], seconds)
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    return lambda seconds: poller.poll(seconds * 1000)

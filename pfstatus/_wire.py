@@ -9,9 +9,10 @@ import errno
 import functools
 import os
 import struct
+import time
 from array import array
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from pfstatus._busy import Owner, call
 from pfstatus._core import ffi, lib
@@ -27,6 +28,7 @@ from pfstatus.values import (
     LinkStatus,
     OperState,
     PortState,
+    Switched,
     Vf,
     VfLinkState,
 )
@@ -40,6 +42,11 @@ if TYPE_CHECKING:
 
 RTM_DELLINK = 17
 WATCH_MAX: int = lib.PFS_WATCH_MAX
+_OPERSTATE: int = lib.PFS_LINK_OPERSTATE
+_SLAVE_STATE: int = lib.PFS_LINK_SLAVE_STATE
+_AGGREGATOR_ID: int = lib.PFS_LINK_AGGREGATOR_ID
+_ACTOR_STATE: int = lib.PFS_LINK_ACTOR_STATE
+_PARTNER_STATE: int = lib.PFS_LINK_PARTNER_STATE
 _IFF_UP = 0x1
 _IFF_LOWER_UP = 0x10000
 _LOST = (-errno.ENOBUFS, -errno.EBADMSG, -errno.EMSGSIZE)
@@ -134,6 +141,15 @@ class Event(NamedTuple):
     ifindex: int
     ifname: str
     master: int
+    said: bytes
+    """``struct pfs_link``."""
+
+
+@functools.lru_cache(_KEPT)
+def _event(kind: int, said: bytes) -> Event:
+    """What an event said: a PF's are often what they were."""
+    _, _, ifindex, _, master, *_, ifname, _, _, _ = _LINK.unpack_from(said)
+    return Event(kind == RTM_DELLINK, ifindex, _name(ifname), master, said)
 
 
 class _Scratch:
@@ -169,7 +185,7 @@ def _bond(said: bytes) -> Bond | None:
     )
 
 
-@functools.lru_cache(16)
+@functools.lru_cache(64)
 def _vf_list(said: bytes) -> tuple[Vf, ...]:
     """An array of ``struct pfs_vf`` as values: a PF's list is often what it was."""
     return tuple(filter(None, map(_VFS.__getitem__, memoryview(said).cast("Q"))))
@@ -189,14 +205,14 @@ def _status(
         LACP[lacp],
         _name(ifname),
         ifindex,
-        _OPER_STATES.get(operstate, operstate) if known & lib.PFS_LINK_OPERSTATE else None,
+        _OPER_STATES.get(operstate, operstate) if known & _OPERSTATE else None,
         master or None,
         _name(slave_kind) or None,
         bond,
-        slave_state == 0 if known & lib.PFS_LINK_SLAVE_STATE else None,
-        aggregator_id if known & lib.PFS_LINK_AGGREGATOR_ID else None,
-        _port_state(actor) if known & lib.PFS_LINK_ACTOR_STATE else None,
-        _port_state(partner) if known & lib.PFS_LINK_PARTNER_STATE else None,
+        slave_state == 0 if known & _SLAVE_STATE else None,
+        aggregator_id if known & _AGGREGATOR_ID else None,
+        _port_state(actor) if known & _ACTOR_STATE else None,
+        _port_state(partner) if known & _PARTNER_STATE else None,
         None if vfs is None else num_vf,
         vfs,
         bool(flags & _IFF_UP),
@@ -219,6 +235,7 @@ class Wire(Owner):
         "_set",
         "_set_capacity",
         "_tap",
+        "_told",
         "_vfs",
         "_watcher",
     )
@@ -261,6 +278,7 @@ class Wire(Owner):
         self._mode.known = lib.PFS_BOND_MODE
         # What was said of each name, without and with VFs: most questions have the same answer.
         self._seen: tuple[dict[str, tuple[bytes, LinkStatus]], ...] = ({}, {})
+        self._told: dict[tuple[str, bytes], LinkStatus] = {}  # the same of events
         self._reserve_vfs(64)
         self._reserve_set(64)
 
@@ -279,7 +297,7 @@ class Wire(Owner):
             raised, self._watcher.raised = self._watcher.raised, None
             raise raised
 
-    def _fail(self, ret: int, interface: str | None) -> None:
+    def _fail(self, ret: int, interface: str | None) -> NoReturn:
         raise error(-ret, interface, _text(lib.pfs_extack(self._c)))
 
     def _ask(self, index: int, name: bytes, bond: Bond | None, *, vfs: bool) -> int:
@@ -373,14 +391,13 @@ class Wire(Owner):
         )
         if failed < 0:
             self._fail(failed, status.name)
-        if failed == 0:
-            return []
+        return self._failures(status.name, count) if failed else []
+
+    def _failures(self, name: str, count: int) -> list[Error | None]:
         errors: list[Error | None] = []
         for result in self._results[0:count]:
             make = driver_error if result.scope == lib.PFS_SCOPE_VF else error
-            errors.append(
-                make(-result.error, status.name, _text(result.extack)) if result.error else None
-            )
+            errors.append(make(-result.error, name, _text(result.extack)) if result.error else None)
         return errors
 
     @call
@@ -416,7 +433,8 @@ class Wire(Owner):
         if ret < 0:
             self._fail(ret, None)
 
-    @call
+    # What call() does for the others, these two do themselves: an outage goes through them.
+
     def next_event(self) -> Event | None:
         """The next event, or None.
 
@@ -424,24 +442,84 @@ class Wire(Owner):
             EventsLostError: some are gone, or could not be read.
             Error: anything else.
         """
-        link = self._event.c
-        ret = lib.pfs_event_next(self._c, link)
-        if ret == -errno.EAGAIN:
+        self._busy += 1
+        try:
+            if self._c is None or self._closing:
+                self._refuse()
+            ret: int = lib.pfs_event_next(self._c, self._event.c)
+            if ret > 0:
+                return _event(ret, self._event.bytes[:])
+            if ret in _LOST:
+                raise EventsLostError(errno.ENOBUFS)
+            if ret != -errno.EAGAIN:
+                self._fail(ret, None)
             return None
-        if ret in _LOST:
-            raise EventsLostError(errno.ENOBUFS)
-        if ret < 0:
-            self._fail(ret, None)
-        return Event(ret == RTM_DELLINK, link.ifindex, _text(link.name), link.master_ifindex)
+        finally:
+            self._busy -= 1
+            if self._unsettled:
+                self._settle()
 
-    def event_status(self, old: LinkStatus) -> LinkStatus:
+    def switch(
+        self,
+        status: LinkStatus,
+        when: LacpStatus,
+        was: VfLinkState,
+        to: VfLinkState,
+        *,
+        first: int,
+        quick: float,
+    ) -> Switched:
+        """Read a PF's VFs and, where LACP is as said, set those in one state to another.
+
+        Raises:
+            LinkNotFoundError: it is gone.
+            Error: they could not be read; nothing was set.
+        """
+        self._busy += 1
+        try:
+            if self._c is None or self._closing:
+                self._refuse()
+            lacp, num_vf, listed = self._read_vfs(status)
+            read_at = time.monotonic()
+            todo = count = failed = 0
+            if lacp.status is when:
+                if listed > self._set_capacity:
+                    self._reserve_set(2 * listed)
+                todo = lib.pfs_vf_choose(self._vfs, listed, was, to, self._set, listed)
+                count = min(first, todo)
+            if count:
+                index = status.ifindex or 0
+                failed = lib.pfs_vf_set(self._c, index, self._set, count, 0, self._results)
+                rest = todo - count
+                if rest and not failed and time.monotonic() - read_at < quick * count:
+                    chosen, results = self._set + count, self._results + count
+                    failed = lib.pfs_vf_set(self._c, index, chosen, rest, 0, results)
+                    count = todo
+            vfs = _vf_list(ffi.buffer(self._vfs, 8 * listed)[:])
+            changed = memoryview(ffi.buffer(self._set, 8 * count)).cast("I")[::2].tolist()
+            errors = self._failures(status.name, count) if failed else []
+            return Switched(lacp, num_vf, vfs, changed, errors, read_at)
+        finally:
+            self._busy -= 1
+            if self._unsettled:
+                self._settle()
+
+    def event_status(self, event: Event, old: LinkStatus) -> LinkStatus:
         """What the event that next_event() just returned says of a PF.
 
         Args:
-            old: what was known of it; name, index and master are those of the event.
+            event: it.
+            old: what was known of the PF; name, index and master are those of the event.
         """
+        key = old.name, event.said
+        status = self._told.get(key)
+        if status is not None and status.bond is old.bond:
+            return status
         lacp = lib.pfs_lacp_status(self._event.c, self._mode_of(old.bond))
-        return _status(old.name, self._event.bytes, lacp, old.bond, None)
+        if len(self._told) >= _KEPT:
+            self._told.clear()
+        status = self._told[key] = _status(old.name, event.said, lacp, old.bond, None)
+        return status
 
     @call
     def vfs(self, status: LinkStatus) -> tuple[Lacp, int, tuple[Vf, ...]]:
@@ -454,19 +532,22 @@ class Wire(Owner):
             LinkNotFoundError: it is gone.
             Error: anything else.
         """
+        lacp, num_vf, listed = self._read_vfs(status)
+        return lacp, num_vf, _vf_list(ffi.buffer(self._vfs, 8 * listed)[:])
+
+    def _read_vfs(self, status: LinkStatus) -> tuple[Lacp, int, int]:
+        """Fill the array. Returns LACP, how many VFs there are, and how many were listed."""
         link = self._link.c
+        ifindex = status.ifindex or 0
         while True:
-            ret = lib.pfs_link_get(
-                self._c, status.ifindex or 0, ffi.NULL, link, self._vfs, self._capacity
-            )
+            ret = lib.pfs_link_get(self._c, ifindex, ffi.NULL, link, self._vfs, self._capacity)
             if ret < 0:
                 self._fail(ret, status.name)
-            count = link.vf_count
-            if count <= self._capacity:
-                break
-            self._reserve_vfs(2 * count)
-        lacp = LACP[lib.pfs_lacp_status(link, self._mode_of(status.bond))]
-        return lacp, link.num_vf, _vf_list(ffi.buffer(self._vfs, 8 * count)[:])
+            listed: int = link.vf_count
+            if listed <= self._capacity:
+                lacp = lib.pfs_lacp_status(link, self._mode_of(status.bond))
+                return LACP[lacp], link.num_vf, listed
+            self._reserve_vfs(2 * listed)
 
     def _mode_of(self, bond: Bond | None) -> Any:
         """As much of a bond as pfs_lacp_status() reads."""

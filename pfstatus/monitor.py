@@ -14,6 +14,7 @@ import os
 import time
 import warnings
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Self, cast
 
 from pfstatus._fork import close_in_child
@@ -24,7 +25,7 @@ from pfstatus.session import Session, name_of
 from pfstatus.values import BondMode, Cause, Change, LacpStatus, LinkStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pfstatus._wire import Event
     from pfstatus.values import Pf
@@ -36,6 +37,14 @@ PFS_MAX = WATCH_MAX // 2
 """Most PFs: each may have an alternative name, and is watched by its own too."""
 _EVENTS_AT_ONCE = 256  # so that an event storm cannot keep us from asking
 _ASKS_AT_ONCE = 3  # a PF whose events arrive while it is asked is asked again, so often
+
+
+_change: Callable[[tuple[LinkStatus | None, LinkStatus, Cause]], Change] = partial(
+    tuple.__new__, Change
+)
+# An enum's attribute costs as much as a call.
+_UP = LacpStatus.UP
+_EVENT, _ASKED = Cause.EVENT, Cause.ASKED
 
 
 class _Pf:
@@ -57,7 +66,7 @@ class _Pf:
 
     def ask_soon(self, cause: Cause) -> None:
         self.due = 0.0
-        if self.cause is Cause.ASKED:
+        if self.cause is _ASKED:
             self.cause = cause
 
     def is_told_by(self, event: Event) -> bool:
@@ -252,7 +261,7 @@ class Monitor:
         Raises:
             KeyError: the monitor does not watch this name.
         """
-        self._pfs[name].ask_soon(Cause.ASKED)
+        self._pfs[name].ask_soon(_ASKED)
         self._arm()
 
     def fileno(self) -> int:
@@ -298,10 +307,11 @@ class Monitor:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._stopped:
             if not self._told:
-                self._look()
+                self._look(limit)
             if self._told:
                 rest = self._told[limit:] if limit else []
-                self._arm(waiting=bool(rest))
+                if self._shown:
+                    self._arm(waiting=bool(rest))
                 # The very last: a signal handler's exception until here loses nothing.
                 told, self._told = self._told[:limit], rest
                 return told
@@ -324,21 +334,23 @@ class Monitor:
                 msg += ": it is its process's own, and a child of fork() opens another"
             raise ValueError(msg)
 
-    def _look(self) -> None:
+    def _look(self, limit: int | None) -> None:
         """See whether there is something to tell."""
         try:
             if self._renewed:
                 self._renewed = False  # before: another thread may set it again meanwhile
                 self._reindex()
-            self._hear(believe=True)
-            self._ask_due()
+            now = time.monotonic()
+            self._hear(now, believe=True, limit=limit)
+            self._ask_due(now)
         except BaseException as exc:
             self._renewed = True
             if not isinstance(exc, Error):
                 self._doubt()  # a signal handler's: what was in our hands just then may be gone
             raise
         finally:
-            self._arm()
+            if self._shown:
+                self._arm()
 
     def _doubt(self) -> None:
         """Owe every PF a question: something was not heard."""
@@ -392,11 +404,13 @@ class Monitor:
         named = self._pfs.get(event.ifname)
         return pfs if named is None or named in pfs else [*pfs, named]
 
-    def _hear(self, *, believe: bool) -> None:
+    def _hear(self, now: float, *, believe: bool, limit: int | None = None) -> None:
         """Take what waits on the event socket.
 
         Args:
+            now: the time.
             believe: take the word of an event that says it all. Otherwise it is a reason to ask.
+            limit: of changes that are to be told; the rest waits there.
         """
         for _ in range(_EVENTS_AT_ONCE):
             try:
@@ -411,16 +425,20 @@ class Monitor:
                 pf.touched = True
                 if believe and not self.vfs and pf.is_told_by(event):
                     assert pf.status is not None
-                    self._tell(pf, self._events.status(pf.status), Cause.EVENT)
+                    self._tell(pf, self._events.status(event, pf.status), _EVENT, now)
                 else:
-                    pf.ask_soon(Cause.EVENT)
+                    pf.ask_soon(_EVENT)
+            if limit is not None and len(self._told) >= limit:
+                return
 
-    def _ask_due(self) -> None:
+    def _ask_due(self, now: float) -> None:
         for pf in self._pfs.values():
-            for _ in range(_ASKS_AT_ONCE):
-                if pf.due > time.monotonic():
-                    break
+            if pf.due <= now:
                 self._ask(pf)
+                for _ in range(_ASKS_AT_ONCE - 1):
+                    if pf.due > time.monotonic():
+                        break
+                    self._ask(pf)
 
     def _ask(self, pf: _Pf) -> None:
         """Ask for a PF and its bond, then drain the event socket.
@@ -433,16 +451,16 @@ class Monitor:
             status = self.session.get(pf.name, vfs=self.vfs)
         except LinkNotFoundError:
             status = absent(pf.name)
-        cause, pf.cause = pf.cause, Cause.ASKED
+        cause, pf.cause = pf.cause, _ASKED
         moved = status.ifindex != pf.ifindex
         if moved:
             self._place(pf, status, cause)
-        self._tell(pf, status, cause)
+        self._tell(pf, status, cause, time.monotonic())
         if moved:
             self._reindex()
             if status.ifname not in {None, pf.name}:
-                pf.ask_soon(Cause.EVENT)  # by an alternative name it was unheard until now
-        self._hear(believe=False)
+                pf.ask_soon(_EVENT)  # by an alternative name it was unheard until now
+        self._hear(0.0, believe=False)
 
     def _place(self, pf: _Pf, status: LinkStatus, cause: Cause) -> None:
         """See whether another name stands for the link that this one stands for now."""
@@ -460,15 +478,18 @@ class Monitor:
             pf.status = None  # nothing was told of it by this name
         pf.silent = first is not None
 
-    def _tell(self, pf: _Pf, status: LinkStatus, cause: Cause) -> None:
+    def _tell(self, pf: _Pf, status: LinkStatus, cause: Cause, now: float) -> None:
         """Keep a snapshot, and queue it if it is news."""
-        news = status != pf.status or (pf.touched and self.every_event)
+        old = pf.status
+        news = (pf.touched and self.every_event) or (status is not old and status != old)
         if news and not pf.silent:
-            self._told.append(Change(pf.status, status, cause))
+            self._told.append(_change((old, status, cause)))
         pf.status = status
         pf.touched = False
-        up = status.lacp.status is LacpStatus.UP
-        pf.due = time.monotonic() + (self.interval if up else min(self.interval, NOT_UP_INTERVAL))
+        interval = self.interval
+        if status.lacp.status is not _UP and interval > NOT_UP_INTERVAL:
+            interval = NOT_UP_INTERVAL
+        pf.due = now + interval
 
     def __del__(self) -> None:
         # Half-made objects have nothing to close.

@@ -8,7 +8,6 @@ import stat
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Self, overload
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from pfstatus._wire import Event, Tap
-    from pfstatus.values import Bond, BondMode, Pf, VfSetting
+    from pfstatus.values import Bond, BondMode, LacpStatus, Pf, Switched, VfSetting
 
 _NETNS = "/proc/thread-self/ns/net"
 
@@ -117,15 +116,18 @@ class Events:
             Error: anything else.
             ValueError: the session is closed.
         """
-        return self._open().next_event()
+        wire = self._wire or self._open()
+        return wire.next_event()
 
-    def status(self, old: LinkStatus) -> LinkStatus:
+    def status(self, event: Event, old: LinkStatus) -> LinkStatus:
         """What the event that next() just returned says of a PF.
 
         Args:
+            event: it.
             old: what was known of it; name, index, master and bond are those of the event.
         """
-        return self._open().event_status(old)
+        wire = self._wire or self._open()
+        return wire.event_status(event, old)
 
     def _open(self) -> Wire:
         if self._wire is None:
@@ -327,7 +329,7 @@ class Session:
             if ":" not in name:
                 raise
             ifname = self._at(name)
-            return replace(self._wire.status(ifname, vfs=vfs, bond=bond), name=name)
+            return self._wire.status(ifname, vfs=vfs, bond=bond)._replace(name=name)
 
     def _at(self, address: str) -> str:
         """The interface at a PCI address.
@@ -437,6 +439,39 @@ class Session:
         status = self._known(pf)
         errors = self._wire.vf_set(status, vfs, states, chunk) or repeat(None)
         return tuple(map(_result, zip(vfs, states, errors, strict=False)))
+
+    def switch_vfs(
+        self,
+        pf: LinkStatus,
+        when: LacpStatus,
+        was: VfLinkState,
+        to: VfLinkState,
+        *,
+        first: int,
+        quick: float = 0.0,
+    ) -> Switched:
+        """Read a PF's VFs and set those that are in one state to another, with nothing in between.
+
+        What a relay does when LACP is lost: what vfs() and set_vf_link_state() do in two calls.
+
+        Args:
+            pf: a status of it, as for vfs().
+            when: set VFs only where LACP is so at the moment at which they are read.
+            was: VFs in this state...
+            to: ...are set to this one.
+            first: so many of them, in one message...
+            quick: ...and if that took fewer seconds for each, the rest in another; else the rest is
+                left.
+
+        Returns:
+            What was read and done. A VF's error does not raise.
+
+        Raises:
+            LinkNotFoundError: it is gone.
+            Error: the VFs could not be read; nothing was set.
+            ValueError: the session is closed.
+        """
+        return self._wire.switch(pf, when, was, to, first=first, quick=quick)
 
     def may_set_vfs(self) -> bool:
         """Whether the kernel would let this process set VFs (CAP_NET_ADMIN). Changes nothing."""

@@ -257,6 +257,26 @@ class Vf(NamedTuple):
             return cls(plain["vf"], VfLinkState.parse(plain["link_state"]))
 
 
+class Switched(NamedTuple):
+    """What ``Session.switch_vfs()`` read and did.
+
+    Attributes:
+        lacp: LACP, judged, at the moment at which the VFs were read.
+        num_vfs: VFs that exist.
+        vfs: Those that the kernel listed, as they were before.
+        changed: VFs that were to be set, as far as it went.
+        errors: What failed for each of these; empty where nothing did.
+        read_at: When the VFs had been read, in seconds of ``time.monotonic()``.
+    """
+
+    lacp: Lacp
+    num_vfs: int
+    vfs: tuple[Vf, ...]
+    changed: list[int]
+    errors: list[Error | None]
+    read_at: float
+
+
 class Vfs(NamedTuple):
     """The VFs of a PF and its LACP at one moment: what a decision needs.
 
@@ -349,8 +369,7 @@ class Bond:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
+class LinkStatus(NamedTuple):
     """What the kernel said of one PF at one moment.
 
     Attributes:
@@ -509,8 +528,7 @@ class Direction(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A PF as it was and as it is.
 
     Attributes:

@@ -95,6 +95,7 @@ class VirtualPoll:
         self._clock = clock
         self._poll = select.poll()
         self.register = self._poll.register
+        self.unregister = self._poll.unregister
 
     def poll(self, milliseconds: float) -> list[tuple[int, int]]:
         ready = self._poll.poll(0)
@@ -113,7 +114,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def virtual(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Have them live in the time of a new clock."""
     clock = Clock()
-    for module in ("monitor", "relay.loop", "relay.narrator", "relay.setter", "testing.links"):
+    for module in (
+        "_wire",
+        "monitor",
+        "relay.loop",
+        "relay.narrator",
+        "relay.setter",
+        "testing.links",
+    ):
         monkeypatch.setattr(f"pfstatus.{module}.time", clock)
     poll = SimpleNamespace(poll=clock.poll, POLLIN=select.POLLIN)
     monkeypatch.setattr("pfstatus._readiness.select", poll)

@@ -402,6 +402,7 @@ def test_works_under_anyio_with_cancel_scopes_and_task_groups(pf, watch):
 WATCH = """
 import asyncio, pfstatus
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # machines may be busy
     async with pfstatus.AsyncMonitor("lo") as monitor:
         {before}
         async for change in monitor:

@@ -48,7 +48,7 @@ def look(kernel, pf):
 
         def status():
             found = session.get(pf.name)
-            return replace(found, bond=found.bond and replace(found.bond, min_links=1))
+            return found._replace(bond=found.bond and replace(found.bond, min_links=1))
 
         yield status
 
@@ -207,7 +207,7 @@ def test_slow_rate_is_a_warning(look, pf):
 )
 def test_bond_option_that_is_0_is_a_warning(look, field, topic):
     status = look()
-    status = replace(status, bond=replace(status.bond, **{field: 0}))
+    status = status._replace(bond=replace(status.bond, **{field: 0}))
     ((found, (level, command)),) = wrong(status).items()
     assert (found, level) == (topic, Level.WARNING)
     assert command.startswith(f"ip link set bond0 type bond {field} 1")
@@ -263,7 +263,7 @@ def test_vfs_that_could_not_be_read_are_named(look, pf):
 
 
 def test_vfs_that_do_not_fit_an_answer_are_said(look):
-    found = wrong(replace(look(), vfs=None, num_vfs=None))
+    found = wrong(look()._replace(vfs=None, num_vfs=None))
     assert found == {"vfs": (Level.WARNING, None)}
 
 

@@ -786,6 +786,38 @@ def test_few_vfs_are_set_by_one_message(rig, vfs):
     assert rig.kernel.requests["set"] == 1
 
 
+def test_quick_nic_is_served_by_one_message_at_the_next_outage(rig):
+    pf = rig.pf(vfs=64)
+    relay = rig.relay()
+    seen = messages(rig)
+    for sizes in ([4, 60], [64]):
+        pf.lacp_expire()
+        seen.clear()
+        rig.pass_time(relay, 1)
+        assert states(pf) == [DISABLE] * 64
+        assert seen == sizes
+        pf.lacp_up()
+        rig.pass_time(relay, 1)
+
+
+def test_loss_is_acted_upon_before_the_next_one_is_heard(rig):
+    pfs = [rig.pf(f"ens5f{port}") for port in range(3)]
+    relay = rig.relay("ens5f0", "ens5f1", "ens5f2")
+    for pf in pfs:
+        pf.lacp_expire()
+    relay.turn(timeout=0)
+    assert [states(pf) for pf in pfs] == [[DISABLE] * 2] * 3
+    said = [report for report in rig.reports if report.message != "vf is unprotected"]
+    downs = [report.time_ns for report in said if report.message == "lacp is down"]
+    sets = [report.time_ns for report in said if report.message == "vf link state was set"]
+    assert len(downs) == 3
+    assert max(downs) <= max(sets)
+    assert sorted(downs) == downs
+    for pf in pfs:
+        mine = [r for r in said if r.fields.get("interface") == pf.name]
+        assert [r.time_ns for r in mine] == sorted(r.time_ns for r in mine), "cause before effect"
+
+
 def test_many_vfs_of_a_quick_nic_are_set_by_two_messages(rig):
     pf = rig.pf(vfs=256)
     relay = rig.relay()

@@ -5,7 +5,6 @@ import math
 import os
 import socket
 import struct
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -14,6 +13,7 @@ from pfstatus import (
     BondMode,
     Error,
     LacpReason,
+    LacpStatus,
     LinkNotFoundError,
     MalformedError,
     Monitor,
@@ -169,7 +169,7 @@ def test_vfs_of_a_pf_that_is_gone_or_never_was_are_an_error(kernel, session):
     pf = kernel.add_pf("ens5f0", vfs=2)
     status = session.get("ens5f0")
     kernel.remove(pf)
-    for gone in (status, replace(status, ifindex=None)):
+    for gone in (status, status._replace(ifindex=None)):
         with pytest.raises(LinkNotFoundError, match="ens5f0"):
             session.vfs(gone)
 
@@ -479,3 +479,78 @@ def test_refused_descriptor_stays_the_caller_s(tmp_path):
             Session.from_fds(file.fileno())
         assert caught.value.errno == errno.ENOTSOCK
         file.write("still open")
+
+
+# ---- Reading and setting in one step
+
+
+@pytest.fixture
+def lost(kernel, session):
+    """A PF on which LACP is lost, with VFs in all states, and its status."""
+    pf = kernel.add_pf("ens5f0", vfs=6)
+    kernel.add_bond("bond0", pf)
+    pf.vfs.update({1: ENABLE, 3: DISABLE})
+    pf.lacp_expire()
+    return pf, session.get("ens5f0", vfs=False)
+
+
+def test_switch_sets_what_is_in_one_state_to_another(session, lost):
+    pf, status = lost
+    before = tuple(Vf(vf, state) for vf, state in pf.vfs.items())
+    done = session.switch_vfs(status, LacpStatus.DOWN, AUTO, DISABLE, first=4)
+    assert (done.lacp.reason, done.num_vfs, done.vfs) == (LacpReason.EXPIRED, 6, before)
+    assert (done.changed, done.errors) == ([0, 2, 4, 5], [])
+    assert list(pf.vfs.values()) == [DISABLE, ENABLE, DISABLE, DISABLE, DISABLE, DISABLE]
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_switch_goes_as_far_as_it_is_told(kernel, session, lost, first):
+    pf, status = lost
+    done = session.switch_vfs(status, LacpStatus.DOWN, AUTO, DISABLE, first=first)
+    assert done.changed == [0, 2, 4, 5][:first]
+    assert kernel.requests["set"] == bool(first)
+    assert [vf for vf in (0, 2, 4, 5) if pf.vfs[vf] is DISABLE] == done.changed
+
+
+def test_switch_goes_on_where_it_was_quick(kernel, session, lost):
+    pf, status = lost
+    done = session.switch_vfs(status, LacpStatus.DOWN, AUTO, DISABLE, first=1, quick=60.0)
+    assert (done.changed, kernel.requests["set"]) == ([0, 2, 4, 5], 2)
+    assert AUTO not in pf.vfs.values()
+
+
+def test_switch_ends_with_the_first_message_that_fails(session, lost):
+    pf, status = lost
+    pf.vf_errors = {0: (errno.EIO, math.inf)}
+    done = session.switch_vfs(status, LacpStatus.DOWN, AUTO, DISABLE, first=1, quick=60.0)
+    assert (done.changed, [error.errno for error in done.errors]) == ([0], [errno.EIO])
+    assert pf.vfs[2] is AUTO
+
+
+def test_switch_sets_nothing_where_lacp_is_not_as_said(kernel, session, lost):
+    pf, status = lost
+    pf.lacp_up()
+    done = session.switch_vfs(status, LacpStatus.DOWN, AUTO, DISABLE, first=64)
+    assert (done.lacp.status, done.changed) == (LacpStatus.UP, [])
+    assert kernel.requests["set"] == 0
+
+
+def test_switch_tells_what_failed_by_vf(session, lost):
+    pf, status = lost
+    pf.vf_errors = {2: (errno.EIO, math.inf)}
+    done = session.switch_vfs(status, LacpStatus.DOWN, AUTO, DISABLE, first=64)
+    assert done.changed == [0, 2, 4, 5]
+    assert [error and error.errno for error in done.errors] == [None, errno.EIO, None, None]
+
+
+def test_switch_reads_any_number_of_vfs_and_says_that_a_pf_is_gone(kernel, session):
+    pf = kernel.add_pf("ens5f0", vfs=500)
+    kernel.add_bond("bond0", pf)
+    pf.lacp_expire()
+    status = session.get("ens5f0", vfs=False)
+    done = session.switch_vfs(status, LacpStatus.DOWN, AUTO, DISABLE, first=500)
+    assert set(pf.vfs.values()) == {DISABLE}
+    assert done.changed == list(range(500))
+    kernel.remove(pf)
+    with pytest.raises(LinkNotFoundError):
+        session.switch_vfs(status, LacpStatus.DOWN, AUTO, DISABLE, first=500)

@@ -16,6 +16,7 @@ from pfstatus.agent.http import serve_http
 from pfstatus.agent.systemd import Beat, notify, reloading
 from pfstatus.relay.loop import Relay
 from pfstatus.relay.program import end_by_signal, unlocked
+from pfstatus.relay.rehearsal import rehearse
 from pfstatus.relay.report import Kind, Outbox, Report, json_lines
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class Agent:
             msg = f"another relay has {', '.join(taken)}"
             raise OSError(errno.EBUSY, msg)
         _ready(list(pfs))
+        rehearse()
         gc.freeze()  # what lives as long as we do need not be looked through in the hot path
         self._relay.run(self._beat, self._idle)
         notify("STOPPING=1")

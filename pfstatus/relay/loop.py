@@ -6,7 +6,6 @@ import errno
 import math
 import time
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pfstatus._fork import close_in_child
@@ -21,7 +20,7 @@ from pfstatus.relay.pace import LOOK_GAP, Budget, HoldDown, Pacer, Urgency
 from pfstatus.relay.policy import Member, Policy, last_path, plan
 from pfstatus.relay.report import Kind, Report, deliver, to_logging
 from pfstatus.relay.rival import Claims
-from pfstatus.relay.setter import Setter
+from pfstatus.relay.setter import Reading, Setter
 from pfstatus.session import name_of
 from pfstatus.values import Cause, LacpReason, LacpStatus
 
@@ -34,9 +33,13 @@ if TYPE_CHECKING:
     from pfstatus.relay.hearts import Hearts
     from pfstatus.relay.setter import Sent
     from pfstatus.session import Session
-    from pfstatus.values import Change, LinkStatus, Vf, VfResult
+    from pfstatus.values import LinkStatus, Vf, VfResult
 
 _DEFAULT = Policy()
+# An enum's attribute costs as much as a call.
+_UP, _DOWN, _UNKNOWN = LacpStatus.UP, LacpStatus.DOWN, LacpStatus.UNKNOWN
+_ASKED = Cause.ASKED
+_LOST, _BACK = Urgency.LOST, Urgency.BACK
 _TAKE_OVER = 0.05
 """Seconds between looks at whether a relay that has a PF still lives."""
 _FLUSH = 0.25
@@ -72,11 +75,13 @@ class _Pf:
         self.vfs: tuple[Vf, ...] = ()  # as read last
         self.pending: deque[Vf] = deque()  # settings of the batch under way
         self.sent: list[Sent] = []  # of it, and not yet thought about
+        self.reading: Reading | None = None  # likewise
         self.doubtful: Sent | None = None  # all ENODEV: the PF may be gone
         self.unsupported = False  # since LACP last changed
         self.held = False  # its partner is silent: taken for lost, before the kernel says so
         self.num_vfs: NumVfs | None = None
         self.signature: Signature | None = None  # of its VFs at the last look
+        self.checked: Signature | None = None  # at the last check
         self.bond: tuple[int, int | None] | None = None  # whose ports were counted
         self.waits = False  # another relay has it
         self.served = False  # LACP is up, and all VFs that were disabled were given back
@@ -91,11 +96,11 @@ class _Pf:
     def lacp(self) -> LacpStatus:
         """What counts for its VFs. Of a PF by two names the monitor tells under one."""
         if self.status is None:
-            return LacpStatus.UNKNOWN
+            return _UNKNOWN
         lacp = self.status.lacp.status
-        if self.held and lacp is LacpStatus.UP:
-            return LacpStatus.DOWN
-        return LacpStatus.UP if self.fallback and lacp is LacpStatus.DOWN else lacp
+        if self.held and lacp is _UP:
+            return _DOWN
+        return _UP if self.fallback and lacp is _DOWN else lacp
 
     def meets(self, status: LinkStatus, ours: Collection[int]) -> None:
         """See whether it has met a partner: VFs that we have disabled say so, too."""
@@ -105,18 +110,18 @@ class _Pf:
     @property
     def acts(self) -> LacpStatus:
         """LACP, as far as it is ours to act upon: not where another relay has the PF."""
-        return LacpStatus.UNKNOWN if self.waits else self.lacp
+        return _UNKNOWN if self.waits else self.lacp
 
     def rank(self, now: float) -> tuple[int, float] | None:
         """What to do first, the smallest: what was lost, and of that what is quickly done."""
         if self.pending:
-            urgency = Urgency.LOST if self.lacp is LacpStatus.DOWN else Urgency.BACK
+            urgency = _LOST if self.lacp is _DOWN else _BACK
             return urgency, self.pace.vf_cost * len(self.pending)
         due = self.pace.due()
         if due > now:
             return None
         urgency = self.pace.urgency
-        return urgency, self.pace.look_cost if urgency <= Urgency.BACK else due
+        return urgency, self.pace.look_cost if urgency <= _BACK else due
 
 
 class Relay:
@@ -165,6 +170,7 @@ class Relay:
         known: Iterable[Partner] = (),
     ) -> None:
         self._policy = policy
+        self._may_be_quick = not (policy.dry_run or policy.keeps_record())
         self._interval = interval
         self._report = report
         self._budget = Budget()
@@ -343,6 +349,7 @@ class Relay:
         """Do as ``reconfigure()`` was told."""
         self._next = None
         self._policy, self._interval, self._monitor.interval = policy, interval, interval
+        self._may_be_quick = not (policy.dry_run or policy.keeps_record())
         gone = [pf for name, pf in self._pfs.items() if name not in names]
         # One NIC by two names is told of by the first: the other goes on with it.
         stays = {self._monitor.same_as(name) for name in names if name in self._pfs}
@@ -364,7 +371,7 @@ class Relay:
             pf.hold_down.least, pf.hold_down.most = policy.up_delay, policy.up_delay_max
             pf.fallback &= policy.lacp_fallback
             self._regroup(pf)
-            if pf.acts is not LacpStatus.UNKNOWN:  # another policy may see it with other eyes
+            if pf.acts is not _UNKNOWN:  # another policy may see it with other eyes
                 pf.pace.touched(time.monotonic())
         self._check_due = -math.inf
         self._narrator.say(Kind.RELOADED, interfaces=list(names))
@@ -387,30 +394,46 @@ class Relay:
 
     def _end(self) -> None:
         for pf in self._pfs.values():
-            if self._policy.on_exit == "restore" or pf.lacp is not LacpStatus.UP:
+            if self._policy.on_exit == "restore" or pf.lacp is not _UP:
                 self._leave(pf, "the relay ends")
 
     # Listening
 
     def _listen(self, timeout: float) -> None:
+        heard: list[tuple[_Pf, LinkStatus, Reading | None]] = []
         try:
             if self._hearts:
                 self._hearts.wait(timeout)
                 timeout = 0.0
-            changes = self._monitor.poll(timeout)
+            self._hear(timeout, heard)
         except Error as exc:
             if exc.filename is None:
                 raise  # not about one PF: the sockets themselves
             self._narrator.trouble(exc.filename, exc)
-            return
-        finally:
-            lost, self._lost_events = self._lost_events, self._monitor.lost_events
-            if lost != self._lost_events:
-                self._narrator.say(Kind.EVENTS_LOST)
-        for change in changes:
-            if change.name in self._pfs:
-                self._on_change(self._pfs[change.name], change)
+        lost, self._lost_events = self._lost_events, self._monitor.lost_events
+        if lost != self._lost_events:
+            self._narrator.say(Kind.EVENTS_LOST)
+        for pf, status, reading in heard:
+            # What was acted upon at once is told as having come before.
+            when = reading.before_ns() if reading else None
+            self._narrator.status(status, self._ownership.disabled(pf.ifindex), time_ns=when)
+            fallback = pf.fallback and status.lacp.status is _DOWN
+            self._narrator.fallback(pf.name, applies=fallback)
         self._listen_to_partners()
+
+    def _hear(self, timeout: float, heard: list[tuple[_Pf, LinkStatus, Reading | None]]) -> None:
+        """Take what changed, one by one: LACP lost is acted upon before more is listened to."""
+        while len(heard) < len(self._pfs):
+            changes = self._monitor.poll(timeout, limit=1)
+            if not changes:
+                return
+            old, new, cause = changes[0]
+            timeout = 0.0
+            pf = self._pfs.get(new.name)
+            if pf is None:  # it is watched no more
+                continue
+            self._on_change(pf, old, new, cause)
+            heard.append((pf, new, pf.reading))
 
     def _listen_to_partners(self) -> None:
         """Take for lost whose partner is silent, and for found who is heard again."""
@@ -422,13 +445,14 @@ class Relay:
             if pf.lacp is not before:
                 self._turn_over(pf)
 
-    def _on_change(self, pf: _Pf, change: Change) -> None:
+    def _on_change(self, pf: _Pf, old: LinkStatus | None, new: LinkStatus, cause: Cause) -> None:
         if self._hearts:
-            self._hearts.update(change.new)
-        old, before = pf.status, pf.lacp
-        pf.meets(change.new, self._ownership.disabled(change.new.ifindex))
-        pf.status = change.new
-        moved = old is None or old.ifindex != change.new.ifindex
+            self._hearts.update(new)
+        before = pf.lacp
+        if pf.fallback:
+            pf.meets(new, self._ownership.disabled(new.ifindex))
+        pf.status = new
+        moved = old is None or old.ifindex != new.ifindex
         if moved:
             pf.vfs = ()
             self._new_nic(pf, old)
@@ -436,30 +460,39 @@ class Relay:
                 pf.waits = self._claims.claim(pf.ifindex) is not None
                 if pf.waits:
                     self._ownership.leave(pf.ifindex)
-        turned = old is None or old.lacp.status is not change.new.lacp.status
+        turned = old is None or old.lacp.status is not new.lacp.status
         if moved or turned or before is not pf.lacp:
             self._turn_over(pf)
-        elif change.cause is not Cause.ASKED and pf.acts is not LacpStatus.UNKNOWN:
+        elif cause is not _ASKED and pf.acts is not _UNKNOWN:
             pf.pace.touched(time.monotonic())
-        self._narrator.status(change.new, self._ownership.disabled(pf.ifindex))
-        fallback = pf.fallback and change.new.lacp.status is LacpStatus.DOWN
-        self._narrator.fallback(pf.name, applies=fallback)
 
     def _turn_over(self, pf: _Pf) -> None:
         """LACP changed: what was under way belongs to the past."""
-        self._settle(pf)
+        if pf.sent:
+            self._settle(pf)
         pf.pending.clear()
-        pf.doubtful = None
+        pf.reading = pf.doubtful = None
         pf.unsupported = False
-        pf.served = pf.kept and pf.acts is LacpStatus.UP  # then nothing was taken from it
-        pf.down_since = now = time.monotonic()
-        if pf.acts is LacpStatus.UP:
-            pf.pace.lacp_changed(now, pf.acts, up_delay=pf.hold_down.found(now))
+        acts, now, pace = pf.acts, time.monotonic(), pf.pace
+        pf.served = pf.kept and acts is _UP  # then nothing was taken from it
+        pf.down_since = now
+        if acts is _UP:
+            pace.lacp_changed(now, acts, pf.hold_down.found(now))
         else:
             pf.hold_down.lost(now)
-            pf.pace.lacp_changed(now, pf.acts)
+            pace.lacp_changed(now, acts)
+        if self._policy.groups:
+            self._regroup(pf)
+        if acts is _DOWN and self._may_be_quick and not pf.kept and pace.at_once():
+            assert pf.status is not None
+            try:
+                pf.reading = self._setter.disable(pf.status, pace.urgent_size(), now)
+            except Error:
+                pass  # it is looked at again, and said
+            else:
+                if pf.reading.sent:
+                    pf.sent.append(pf.reading.sent)
         self._narrator.lacp_changed(pf.name)
-        self._regroup(pf)
 
     def _regroup(self, pf: _Pf) -> None:
         """A PF's group may have another last path, or need none."""
@@ -481,7 +514,7 @@ class Relay:
         if pf.kept != kept:
             pf.kept = kept
             pf.pending.clear()
-            if pf.acts is LacpStatus.DOWN:
+            if pf.acts is _DOWN:
                 pf.pace.lacp_changed(time.monotonic(), pf.acts)
 
     def _take_over(self) -> None:
@@ -501,7 +534,7 @@ class Relay:
                 self._claims.release(old.ifindex)
             self._settle(pf)
             pf.pace = Pacer(self._budget, self._interval)
-            pf.num_vfs = pf.signature = pf.bond = None
+            pf.num_vfs = pf.signature = pf.checked = pf.bond = None
             self._narrator.forget(pf.name)
         self._check_due = -math.inf
 
@@ -509,35 +542,22 @@ class Relay:
 
     def _look(self, pf: _Pf) -> None:
         """Read a PF's VFs and note what is to be set."""
+        reading, pf.reading = pf.reading or self._read(pf), None
+        if reading is None:
+            return
         assert pf.status is not None
         assert pf.status.ifindex is not None
-        self._settle(pf)  # the last batch has a say in what is tried again
-        if pf.unsupported:
-            pf.pace.look_no_more()
-            self._serve(pf)
-            return
-        if pf.num_vfs:  # before: what changes while we read is found at the next check
-            pf.signature = pf.num_vfs.signature()
-        began = time.monotonic()
-        try:
-            seen, count, vfs = self._session.vfs(pf.status)
-        except LinkNotFoundError:
-            pf.pace.look_no_more()  # the monitor is about to say so
-            return
-        except Error as exc:
-            pf.pace.look_failed(time.monotonic())
-            self._narrator.trouble(pf.name, exc)
-            return
+        seen, count, vfs, began, ended, sent = reading
         pf.vfs = vfs
         if not agrees(pf.signature, count):
             pf.signature = None  # the one is ahead of the other: look again
-        lacp, now = pf.lacp, time.monotonic()
+        lacp = pf.lacp
         owners = self._ownership.seen(pf.status.ifindex, vfs)
         unread = count > len(vfs)
         if self._policy.restore == "owned":
             unread = not self._ownership.disabled(pf.status.ifindex) <= {vf for vf, _ in vfs}
-        up = lacp is LacpStatus.UP
-        pf.pace.looked(began, now, again=not up or unread, slower=up)
+        up = lacp is _UP
+        pf.pace.looked(began, ended, again=not up or unread, slower=up)
         if pf.doubtful:  # it is there: so it was the driver who said that it was not
             self._say_results(pf, pf.doubtful)
             pf.doubtful = None
@@ -546,10 +566,13 @@ class Relay:
             return  # it changed under our hands: the monitor is about to say so
         if up:
             vfs, owners = self._without_drill(pf, vfs, owners)
-        acting = LacpStatus.UP if pf.kept else lacp
+        acting = _UP if pf.kept else lacp
         todo = plan(acting, vfs, restore=self._policy.restore, owned=owners.ours)
-        allowed, ignored = pf.pace.allowed(now, todo.settings)
+        settings = todo.settings[len(sent.results) :] if sent else todo.settings
+        allowed, ignored = pf.pace.allowed(ended, settings)
         pf.pending.extend(allowed)
+        if sent:
+            self._note(pf, sent)
         self._narrator.unprotected(pf.name, todo.unprotected)
         self._narrator.ignored(pf.name, ignored)
         if up:
@@ -578,12 +601,35 @@ class Relay:
         self._ownership.about_to_disable(pf.name, ifindex, drill.vfs)
         self._drills.forget(ifindex)
         self._narrator.say(Kind.DRILL_KILLED, interface=pf.name, ids=sorted(drill.vfs))
-        if pf.acts is not LacpStatus.UNKNOWN:
+        if pf.acts is not _UNKNOWN:
             pf.pace.touched(time.monotonic())
+
+    def _read(self, pf: _Pf) -> Reading | None:
+        """Read a PF's VFs, where it makes sense."""
+        assert pf.status is not None
+        self._settle(pf)  # the last batch has a say in what is tried again
+        if pf.unsupported:
+            pf.pace.look_no_more()
+            self._serve(pf)
+            return None
+        if pf.num_vfs:  # before: what changes while we read is found at the next check
+            pf.checked = pf.num_vfs.signature()
+        pf.signature = pf.checked
+        began = time.monotonic()
+        try:
+            seen, count, vfs = self._session.vfs(pf.status)
+        except LinkNotFoundError:
+            pf.pace.look_no_more()  # the monitor is about to say so
+            return None
+        except Error as exc:
+            pf.pace.look_failed(time.monotonic())
+            self._narrator.trouble(pf.name, exc)
+            return None
+        return Reading(seen, count, vfs, began, time.monotonic(), None)
 
     def _serve(self, pf: _Pf) -> None:
         """Pods can use the PF, if LACP is up on it."""
-        if not pf.served and pf.acts is LacpStatus.UP:
+        if not pf.served and pf.acts is _UP:
             pf.served = True
             self._regroup(pf)
 
@@ -599,7 +645,8 @@ class Relay:
             self._end_drill(pf, pf.ifindex)
             if pf.num_vfs is None:
                 pf.num_vfs = NumVfs(pf.status.ifname or pf.name, pf.ifindex)
-            if pf.acts is not LacpStatus.UNKNOWN and pf.signature != pf.num_vfs.signature():
+            pf.checked = pf.num_vfs.signature()
+            if pf.acts is not _UNKNOWN and pf.signature != pf.checked:
                 pf.pace.touched(now)
         self._count_ports()
         if self._strays:
@@ -632,7 +679,7 @@ class Relay:
                 continue
             self._claims.release(ifindex)
             try:
-                _, _, vfs = self._session.vfs(replace(absent(names[ifindex]), ifindex=ifindex))
+                _, _, vfs = self._session.vfs(absent(names[ifindex])._replace(ifindex=ifindex))
             except LinkNotFoundError:
                 continue
             except Error as exc:
@@ -693,10 +740,15 @@ class Relay:
         settings = [pf.pending.popleft() for _ in range(size)]
         sent = self._setter.send(pf.status, settings)
         pf.sent.append(sent)
-        pause = pf.pace.sent(sent.began, sent.ended, size)
+        return self._note(pf, sent)
+
+    def _note(self, pf: _Pf, sent: Sent) -> float:
+        """A message was sent. Returns the seconds for which to leave the lock to others."""
+        failed = any(failure for _, _, failure in sent.results)
+        pause = pf.pace.sent(sent.began, sent.ended, len(sent.results), failed=failed)
         if not pf.pending:
             pf.pace.batch_ended(sent.ended)
-        elif any(failure for _, _, failure in sent.results):
+        elif failed:
             self._settle(pf)  # which may call the rest off
         return pause
 

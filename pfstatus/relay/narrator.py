@@ -67,9 +67,9 @@ class Narrator:
         reports, self._reports = self._reports, []
         return reports
 
-    def say(self, kind: Kind, /, **fields: Any) -> None:
-        """Say it."""
-        self._reports.append(Report(time.time_ns(), kind, fields))
+    def say(self, kind: Kind, /, time_ns: int | None = None, **fields: Any) -> None:
+        """Say it, as of now or of another time (nanoseconds since the epoch)."""
+        self._reports.append(Report(time.time_ns() if time_ns is None else time_ns, kind, fields))
 
     def _of(self, name: str) -> _Pf:
         pf = self._pfs.get(name)
@@ -118,8 +118,16 @@ class Narrator:
         """The PF is another NIC now, or is watched no more: all that was said is the past's."""
         self._pfs.pop(name, None)
 
-    def status(self, status: LinkStatus, ours: Collection[int]) -> None:
-        """A PF was asked, or told of; ``ours`` are the VFs that we have disabled."""
+    def status(
+        self, status: LinkStatus, ours: Collection[int], *, time_ns: int | None = None
+    ) -> None:
+        """A PF was asked, or told of.
+
+        Args:
+            status: what was found.
+            ours: the VFs that we have disabled.
+            time_ns: when, nanoseconds since the epoch; None is now.
+        """
         name, lacp = status.name, status.lacp
         cure = _CURES.get(lacp.reason)
         # Compared with what was last said, not seen: each is said once per change.
@@ -133,14 +141,14 @@ class Narrator:
             return
         if self._turned(name, "ready", None):
             self.say(Kind.READY, interface=name)
-        self._lacp(status)
+        self._lacp(status, time_ns)
         bond = status.bond
         if bond is not None:
             slow = bond.lacp_rate is LacpRate.SLOW
             if self._turned(name, "slow", slow) and slow:
                 self.say(Kind.SLOW_RATE, interface=name)
 
-    def _lacp(self, status: LinkStatus) -> None:
+    def _lacp(self, status: LinkStatus, time_ns: int | None) -> None:
         name, lacp = status.name, status.lacp
         down = {"reason": lacp.reason, "actor": status.actor, "partner": status.partner}
         if lacp.status is LacpStatus.UP:
@@ -149,7 +157,7 @@ class Narrator:
         elif lacp.status is LacpStatus.DOWN:
             if self._turned(name, "lacp", "down"):
                 self._turned(name, "reason", lacp.reason)
-                self.say(Kind.LACP_DOWN, interface=name, **down)
+                self.say(Kind.LACP_DOWN, time_ns, interface=name, **down)
             elif self._turned(name, "reason", lacp.reason):
                 self.say(Kind.LACP_STILL_DOWN, interface=name, **down)
         elif self._turned(name, "lacp", "unknown"):

@@ -26,6 +26,13 @@ HOLD = 0.05
 GAP = 0.05
 """Part of a slow message's time for which the lock is then left to others: bonding, in the host
 and in the pods, only ever tries for it."""
+PROBE_QUICK = 64
+"""The same where LACP was lost and the NIC needed less than QUICK for one at the last batch."""
+QUICK = 5e-5
+"""Seconds: a NIC that is as quick gets the rest of a batch in one message. PROBE_QUICK VFs that
+have become a hundred times slower hold the lock for 0.3 s, once."""
+QUICK_LOOK = 1e-3
+"""Seconds: a PF that is read in less is served at once when LACP is lost, others after those."""
 LOOK_GAP = 0.01
 """Least seconds between a look at a PF's VFs and the next."""
 OUTAGE_LOOK = 1.0
@@ -58,6 +65,11 @@ class Urgency(IntEnum):
     """An event says that somebody touched the PF."""
     CHECK = 4
     """Time has passed."""
+
+
+# An enum's attribute costs as much as a call.
+_LOST, _BACK, _CONFIRM = Urgency.LOST, Urgency.BACK, Urgency.CONFIRM
+_UP, _DOWN = LacpStatus.UP, LacpStatus.DOWN
 
 
 class HoldDown:
@@ -191,28 +203,36 @@ class Pacer:
 
     # Looks
 
+    def at_once(self) -> bool:
+        """Whether a PF that has just lost LACP is served before others are heard: it is quick."""
+        return self.look_cost < QUICK_LOOK
+
     def due(self) -> float:
         """When to look next; infinity where nothing calls for it."""
         due = self._look_due
-        if self.urgency <= Urgency.CONFIRM or due == math.inf:
+        if self.urgency <= _CONFIRM or due == math.inf:
             return due
         free = self._budget.free
         if self.urgency is Urgency.TOUCHED:
             free = min(free, self._looked + TOUCH_LOOK)
         return max(due, free)
 
-    def lacp_changed(self, now: float, lacp: LacpStatus, *, up_delay: float = 0.0) -> None:
+    def lacp_changed(self, now: float, lacp: LacpStatus, up_delay: float = 0.0) -> None:
         """What was held back and what was due belong to the past."""
-        self._holds.clear()
-        self._unconfirmed.clear()
-        self._again = min(self.interval, OUTAGE_LOOK)
+        if self._holds:
+            self._holds.clear()
+            self._unconfirmed.clear()
+        self._again = OUTAGE_LOOK
+        if self.interval < OUTAGE_LOOK:
+            self._again = self.interval
         self._look_due = math.inf
         self._look_after = now
-        if lacp is LacpStatus.DOWN:
-            self._call(now, Urgency.LOST)
-        elif lacp is LacpStatus.UP:
-            self._look_after = now + up_delay
-            self._call(now, Urgency.BACK)
+        if lacp is _DOWN:
+            self._look_due = now
+            self.urgency = _LOST
+        elif lacp is _UP:
+            self._look_due = self._look_after = now + up_delay
+            self.urgency = _BACK
 
     def touched(self, now: float) -> None:
         """Somebody may have changed a VF."""
@@ -245,7 +265,7 @@ class Pacer:
         """
         self.look_cost = ended - began
         self._looked = ended
-        if self.urgency > Urgency.BACK:  # the others are as rare as changes of LACP
+        if self.urgency > _BACK:  # the others are as rare as changes of LACP
             self._budget.spend(ended, self.look_cost)
         self._look_after = ended + LOOK_GAP
         self._look_due = ended + self._again if again else math.inf
@@ -289,10 +309,23 @@ class Pacer:
         size = max(1, int(HOLD / self.vf_cost))
         return min(size, PROBE) if self._probe else size
 
-    def sent(self, began: float, ended: float, vfs: int) -> float:
-        """A message was sent. Returns the seconds for which to leave the lock to others."""
+    def urgent_size(self) -> int:
+        """The same where LACP was lost: what was quick at the last batch is not measured anew."""
+        return PROBE_QUICK if 0.0 < self.vf_cost < QUICK else PROBE
+
+    def sent(self, began: float, ended: float, vfs: int, *, failed: bool = False) -> float:
+        """A message was sent. Returns the seconds for which to leave the lock to others.
+
+        Args:
+            began: when.
+            ended: when.
+            vfs: how many it was for.
+            failed: some of them failed, which may be quick and tells nothing of the others' cost.
+        """
         self._probe = False
-        self.vf_cost = (ended - began) / vfs
+        cost = (ended - began) / vfs
+        if not failed or cost > max(self.vf_cost, QUICK):
+            self.vf_cost = cost
         return gap(ended - began)
 
     def batch_ended(self, now: float) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pfstatus.relay.loop import Relay
+from pfstatus.relay.rehearsal import rehearse
 from pfstatus.relay.report import Outbox, json_lines
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def serve(config: Config, *, session: Session | None = None) -> None:
                 "--dry-run)"
             )
             raise OSError(errno.EPERM, msg)
+        rehearse()
         gc.freeze()  # what lives as long as we do need not be looked through in the hot path
         relay.run()
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -202,7 +203,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=6, help="outages of a relay, the first apart")
     parser.add_argument("--relay", choices=RELAYS, action="append", help="these alone")
-    parser.add_argument("--cases", default="", help="those that have these words in their name")
+    parser.add_argument("--cases", default="", help="those whose names this expression finds")
     args = parser.parse_args()
     args.relay = args.relay or list(RELAYS)
     figures = Figures()
@@ -210,13 +211,13 @@ def main() -> None:
     lab = Lab()
     lab.up(exact=True)
     for case in CASES:
-        if args.cases in case.name:
+        if re.search(args.cases, case.name):
             lab.reset()
             figures |= compare(lab, lab.ports[:1], case, args)
             figures.save("reaction")
     lab.down()
     crowd = Crowd(64)
-    for number, case in enumerate(case for case in CROWD if args.cases in case.name):
+    for number, case in enumerate(case for case in CROWD if re.search(args.cases, case.name)):
         if not number:
             crowd.up(exact=True)
         figures |= compare(crowd, crowd.ports, case, args)

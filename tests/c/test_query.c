@@ -1054,6 +1054,31 @@ TEST(a_datagram_pair_that_was_closed_says_so_when_something_is_sent)
 	pfs_close(pfs);
 }
 
+TEST(vfs_in_one_state_are_chosen_as_far_as_there_is_room)
+{
+	static const struct pfs_vf listed[] = {
+		{ 0, PFS_VF_AUTO }, { 7, PFS_VF_ENABLE }, { 2, PFS_VF_AUTO },
+		{ 1, PFS_VF_DISABLE }, { 9, PFS_VF_AUTO },
+	};
+	struct pfs_vf chosen[5];
+
+	CHECK_EQ(pfs_vf_choose(listed, 5, PFS_VF_AUTO, PFS_VF_DISABLE, chosen, 5), 3);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(chosen[i].vf, listed[2 * i].vf);
+		CHECK_EQ(chosen[i].link_state, PFS_VF_DISABLE);
+	}
+	CHECK_EQ(pfs_vf_choose(listed, 5, PFS_VF_AUTO, PFS_VF_ENABLE, chosen, 2), 2);
+	CHECK_EQ(chosen[1].link_state, PFS_VF_ENABLE);
+	CHECK_EQ(chosen[2].link_state, PFS_VF_DISABLE);
+	CHECK_EQ(pfs_vf_choose(listed, 5, 4711, PFS_VF_ENABLE, chosen, 5), 0);
+	CHECK_EQ(pfs_vf_choose(NULL, 0, PFS_VF_AUTO, PFS_VF_ENABLE, NULL, 0), 0);
+	/* In place. */
+	memcpy(chosen, listed, sizeof(listed));
+	CHECK_EQ(pfs_vf_choose(chosen, 5, PFS_VF_DISABLE, PFS_VF_AUTO, chosen, 5), 1);
+	CHECK_EQ(chosen[0].vf, 1);
+	CHECK_EQ(chosen[0].link_state, PFS_VF_AUTO);
+}
+
 TEST(watch_refuses_more_than_its_maximum)
 {
 	static const char *names[PFS_WATCH_MAX + 1];

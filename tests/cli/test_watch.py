@@ -88,12 +88,12 @@ def test_lines_keep_to_80_columns_when_everything_changes(kernel, pf):
         partner_key=2,
         partner_mac="00:00:00:00:00:00",
     )
-    new = replace(
-        old, ifindex=4711, operstate=OperState.DOWN, bond=bond, active=False, vfs=vfs, num_vfs=5
+    new = old._replace(
+        ifindex=4711, operstate=OperState.DOWN, bond=bond, active=False, vfs=vfs, num_vfs=5
     )
     pf.lacp_expire()
     with kernel.session() as session:
-        new = replace(new, lacp=session.get("ens5f0").lacp)
+        new = new._replace(lacp=session.get("ens5f0").lacp)
     for change in (Change(None, new, Cause.START), Change(old, new, Cause.ASKED)):
         lines = [*_lines(change, len("enp129s0f0np0"), Painter(SimpleNamespace(isatty=bool)))]
         assert len(lines) > 1

@@ -1,0 +1,38 @@
+"""The outage that is played before there is one."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from pfstatus.relay import rehearsal
+from pfstatus.relay.report import Kind
+
+
+def test_relay_meets_what_it_would_in_earnest(monkeypatch, clock):
+    assert clock.now, "in no time: on a busy machine the relay would ask more often"
+    said = []
+    monkeypatch.setattr(rehearsal, "_discard", said.extend)
+    rehearsal.rehearse()
+    times = rehearsal.TIMES
+    assert times >= 12, "an interpreter's counters go to 8, and what they start learns by doing"
+    assert Counter(report.kind for report in said) == {
+        Kind.STARTED: 1,
+        Kind.WATCHING: 1,
+        Kind.READY: 1,
+        Kind.LACP_UP: 1 + times,
+        Kind.LACP_DOWN: times,
+        Kind.VF_SET: times * 2 * rehearsal.VFS,
+    }
+
+
+def test_nothing_of_it_is_left(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rehearsal.rehearse()
+    before = os.dup(0)
+    os.close(before)
+    rehearsal.rehearse()
+    after = os.dup(0)
+    os.close(after)
+    assert after == before, "descriptors were left open"
+    assert not any(tmp_path.iterdir())
