@@ -167,8 +167,9 @@ def test_value_is_hashable_and_survives_pickle(value):
     "value", [UP, BOND, PF, Change(None, PF, Cause.START)], ids=lambda v: type(v).__name__
 )
 def test_value_is_frozen(value):
-    field = dataclasses.fields(value)[0].name
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    names = getattr(value, "_fields", None) or [one.name for one in dataclasses.fields(value)]
+    field = names[0]
+    with pytest.raises(AttributeError):
         setattr(value, field, None)
 
 
@@ -285,7 +286,7 @@ def test_change_as_plain_values():
 
 def test_values_without_a_word_are_numbers():
     bond = dataclasses.replace(BOND, mode=9)
-    found = dataclasses.replace(PF, operstate=77, bond=bond).to_dict()
+    found = PF._replace(operstate=77, bond=bond).to_dict()
     assert (found["operstate"], found["bond"]["mode"]) == (77, 9)
     jsonschema.validate(found, SCHEMA)
 
@@ -316,7 +317,7 @@ def test_schema_is_one():
     [
         PF,
         NOWHERE,
-        dataclasses.replace(PF, bond=dataclasses.replace(BOND, **UNSAID), vfs=None),
+        PF._replace(bond=dataclasses.replace(BOND, **UNSAID), vfs=None),
         Change(None, PF, Cause.START),
         Change(PF, NOWHERE, Cause.EVENT),
     ],
@@ -374,7 +375,7 @@ def test_schema_knows_each_word(enum, name, key):
 
 PLAIN = [UP, EXPIRED, BOND, PF, NOWHERE, Vf(3, VfLinkState.ENABLE), PortState(0xC5)]
 PLAIN += [Change(None, PF, Cause.START), Change(PF, NOWHERE, Cause.RESYNC)]
-PLAIN += [dataclasses.replace(BOND, mode=9, lacp_rate=None), dataclasses.replace(PF, operstate=9)]
+PLAIN += [dataclasses.replace(BOND, mode=9, lacp_rate=None), PF._replace(operstate=9)]
 
 
 @pytest.mark.parametrize("value", PLAIN, ids=str)
