@@ -37,6 +37,7 @@ from pfstatus.values import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from pfstatus.heartbeat.values import Partner
     from pfstatus.values import Bond
 
 _NO_SETTER = frozenset({"igb"})
@@ -109,6 +110,9 @@ class Facts:
     """Of a VF, the PF's name."""
     routed: bool | None = None
     """Whether routes of the host go through it, its bond, or what stands on that."""
+    partner: Partner | str | None = None
+    """What was learned of the switch by asking it, or why it could not be asked; None: nobody
+    tried."""
     netns: str | None = None
     """The network namespace that commands must enter, a path; None for the one they are run in."""
 
@@ -136,7 +140,8 @@ def explain(status: LinkStatus, facts: Facts | None = None) -> tuple[Finding, ..
     if facts.kind or (status.num_vfs == 0 and not facts.total_vfs):
         return (_no_pf(status, facts),)
     found = [*_link(status, facts), *_bond(status, facts), *_lacp(status, facts)]
-    found += [*_vfs(status, facts), *_device(status, facts), *_process(status, facts)]
+    found += [*_heartbeat(status, facts), *_vfs(status, facts)]
+    found += [*_device(status, facts), *_process(status, facts)]
     if facts.routed and any(_takes_down(finding.command) for finding in found):
         found.append(_uplink(status))
     return tuple(found)
@@ -314,6 +319,31 @@ def _lacp(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
         )
         command = _shell(facts, f"cat /proc/net/bonding/{shlex.quote(bond.name)}")
         yield Finding("lacp", Level.WARNING, sentence, command)
+
+
+def _heartbeat(status: LinkStatus, facts: Facts) -> Iterator[Finding]:
+    partner = facts.partner
+    if partner is None:
+        return
+    if isinstance(partner, str):
+        sentence = f"Whether the heartbeat would work is not known: {partner}."
+        yield Finding("heartbeat", Level.NOTE, sentence)
+    elif not partner.usable:
+        sentence = (
+            "The heartbeat would be of no use: the switch does not answer, and LACP alone tells "
+            f"when it is silent ({partner})."
+        )
+        yield Finding("heartbeat", Level.NOTE, sentence)
+    elif status.bond and status.bond.lacp_rate is LacpRate.SLOW:
+        sentence = (
+            "The switch answers, but at the slow rate, where silence is normal, the heartbeat of a "
+            f"relay concludes nothing ({partner})."
+        )
+        yield Finding("heartbeat", Level.NOTE, sentence)
+    else:
+        sentence = f"The heartbeat would work: the switch answers ({partner})."
+        command = _shell(facts, f"pfstatus relay --heartbeat watch {_name(status)}")
+        yield Finding("heartbeat", Level.GOOD, sentence, command)
 
 
 def ranges(vfs: Iterable[int]) -> str:

@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -23,6 +24,7 @@ from pfstatus.agent.http import address_of, serve_http
 from pfstatus.agent.metrics import Metrics
 from pfstatus.agent.systemd import Beat, notify
 from pfstatus.cli import main
+from pfstatus.testing import FakePartner
 
 AUTO, ENABLE, DISABLE = VfLinkState
 LIMIT = 20.0
@@ -312,6 +314,50 @@ def test_metrics_tell_of_an_outage(relay):
     assert told['pfstatus_group_paths_up{group="ens5f0,ens5f1"}'] == 1
     assert told["pfstatus_reaction_seconds_count"] == 1
     assert told['pfstatus_pf_state_since_timestamp_seconds{pf="ens5f0"}'] > 1e9
+
+
+def test_metrics_tell_of_heartbeats(kernel):
+    pf = kernel.add_pf("ens5f0", vfs=2)
+    kernel.add_bond("bond0", pf)
+    with FakePartner(pf, delay=0.02) as partner:
+        known = replace(partner.learned, answer_time=0.5, gap=1.0)
+        with Relay(
+            "ens5f0",
+            policy=Policy(heartbeat="pulse"),
+            session=kernel.session(),
+            open_port=partner.open_port,
+            known=[known],
+        ) as relay:
+            metrics = Metrics(relay)
+
+            def until(key, value):
+                deadline = time.monotonic() + LIMIT
+                while lines(metrics).get(key, 0) < value:
+                    assert time.monotonic() < deadline, metrics.text().decode()
+                    relay.turn(0.1)
+
+            until('pfstatus_heartbeat_state{pf="ens5f0",state="heard"}', 1)
+            until('pfstatus_heartbeat_questions_total{pf="ens5f0"}', 2)
+            until('pfstatus_heartbeat_answer_seconds_count{pf="ens5f0"}', 2)
+            until('pfstatus_heartbeat_gap_seconds_count{pf="ens5f0"}', 2)
+            partner.mute = True
+            until('pfstatus_heartbeat_state{pf="ens5f0",state="silent"}', 1)
+            pf.lacp_expire()
+            until('pfstatus_heartbeat_silences_total{outcome="confirmed",pf="ens5f0"}', 1)
+            told = lines(metrics)
+    assert told['pfstatus_heartbeat_silences_total{outcome="false",pf="ens5f0"}'] == 0
+    assert told['pfstatus_heartbeat_revivals_total{pf="ens5f0"}'] == 0
+    assert told['pfstatus_heartbeat_distrusted{pf="ens5f0"}'] == 0
+    gaps = [
+        told[f'pfstatus_heartbeat_gap_seconds_bucket{{le="{le}",pf="ens5f0"}}']
+        for le in ("0.1", "1.0", "90.0", "+Inf")
+    ]
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == told['pfstatus_heartbeat_gap_seconds_count{pf="ens5f0"}']
+
+
+def test_metrics_of_a_relay_without_a_heartbeat_have_none(relay):
+    assert b"heartbeat" not in Metrics(relay).text()
 
 
 def get(port, path):

@@ -16,6 +16,7 @@ from pfstatus import (
     LacpStatus,
     LinkStatus,
     OperState,
+    Partner,
     VfLinkState,
     sysfs,
 )
@@ -71,6 +72,39 @@ def test_nothing_is_missing_where_failover_works(look):
 
 def test_what_facts_would_tell_is_passed_over_without_them(look):
     assert works(explain(look()))
+
+
+PARTNER = Partner("00:1b:21:00:00:01", 12, 10, 10, 4, 0, 0.062, 0.63, 0)
+
+
+@pytest.mark.parametrize(
+    ("partner", "level", "words"),
+    [
+        (PARTNER, Level.GOOD, "would work: the switch answers"),
+        (replace(PARTNER, answers=0), Level.NOTE, "of no use: the switch does not answer"),
+        ("LACP is not up", Level.NOTE, "is not known: LACP is not up."),
+    ],
+    ids=["answers", "does not", "not asked"],
+)
+def test_what_a_switch_answered_tells_whether_the_heartbeat_would_work(look, partner, level, words):
+    findings = explain(look(), replace(GOOD_FACTS, partner=partner))
+    (finding,) = [each for each in findings if each.topic == "heartbeat"]
+    assert finding.level is level
+    assert words in finding.sentence
+    assert (finding.command == "pfstatus relay --heartbeat watch ens5f0") is (level is Level.GOOD)
+    assert works(findings)
+
+
+def test_the_heartbeat_concludes_nothing_at_the_slow_rate(look, pf):
+    pf.master.lacp_rate = LacpRate.SLOW
+    findings = explain(look(), replace(GOOD_FACTS, partner=PARTNER))
+    (finding,) = [each for each in findings if each.topic == "heartbeat"]
+    assert finding.level is Level.NOTE
+    assert "concludes nothing" in finding.sentence
+
+
+def test_nothing_is_said_of_a_heartbeat_where_nobody_asked(look):
+    assert "heartbeat" not in {finding.topic for finding in explain(look(), GOOD_FACTS)}
 
 
 def test_absent_pf_has_one_finding():

@@ -8,6 +8,7 @@ import pickle
 import select
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -21,6 +22,7 @@ from pfstatus import (
     Partner,
 )
 from pfstatus.cli import ping
+from pfstatus.heartbeat.learn import learn
 from pfstatus.testing import FakePartner
 from pfstatus.testing.partner import Answers
 
@@ -93,6 +95,49 @@ def test_a_partner_that_is_not_known_is_learned(partner, kernel):
     marks = [asked.mark for asked in partner.asked]
     assert len(set(marks)) == len(marks)
     assert 0 not in marks
+
+
+def test_partners_are_learned_once_or_it_is_said_why_not(kernel, pf, partner, options):
+    assert learn("ens5f0", **options) == {"ens5f0": options["known"][0]}
+    pf.lacp_expire()
+    options["session"] = kernel.session()
+    assert learn("ens5f0", **options) == {"ens5f0": "LACP is not up"}
+    pf.lacp_up()
+    partner.kernel_mute = True
+    options["session"] = kernel.session()
+    (why,) = learn("ens5f0", timeout=0.5, **options).values()
+    assert "our kernel has sent no LACPDU" in why
+
+
+def test_of_16_pfs_each_has_a_partner_of_its_own(kernel):
+    names = [f"pf{number}" for number in range(16)]
+    partners = {}
+    with ExitStack() as stack:
+        for number, name in enumerate(names):
+            pf = kernel.add_pf(name)
+            kernel.add_bond(f"bond{number}", pf)
+            partners[name] = stack.enter_context(FakePartner(pf, delay=0.02))
+        by_index = {partner.pf.ifindex: partner for partner in partners.values()}
+        known = dataclasses.replace(partners["pf0"].learned, answer_time=0.5, gap=1.0)
+        heartbeat = stack.enter_context(
+            Heartbeat(
+                *names,
+                mode="pulse",
+                known=[known],
+                session=kernel.session(),
+                open_port=lambda ifindex: by_index[ifindex].open_port(ifindex),
+            )
+        )
+        for name in names:
+            until(heartbeat, HEARD, name)
+        mute = {"pf3", "pf12"}
+        for name in mute:
+            partners[name].mute = True
+        silent = set()
+        deadline = time.monotonic() + SOON
+        while silent != mute:
+            assert time.monotonic() < deadline
+            silent |= {beat.name for beat in heartbeat.poll(1) if beat.new is SILENT}
 
 
 def test_the_capability_that_is_missing_is_said_once(partner, options):

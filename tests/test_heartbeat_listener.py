@@ -316,14 +316,39 @@ def test_a_question_that_we_overslept_is_asked_again():
     assert len(world.asked) >= asked + 1
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_busy_switch_is_not_silent(seed):
-    """Each of its LACPDUs is 0.2 to 0.9 s late, while it is learned and after."""
-    world = World(LINUX, LATE, seed)
+@pytest.mark.parametrize("mode", HeartbeatMode)
+@pytest.mark.parametrize("make", [LINUX, TEAMD, OVS, DPDK], ids=["linux", "teamd", "ovs", "dpdk"])
+def test_a_busy_switch_is_not_silent(make, mode):
+    """For ten minutes each of its LACPDUs is 0.2 to 0.9 s late, as it was while it was learned."""
+    world = World(make, mode)
     world.delay = lambda: world.random.uniform(0.2, 0.9)
     world.learn()
     world.run(600)
     assert SILENT not in world.states()
+
+
+@pytest.mark.parametrize("make", [LINUX, TEAMD, OVS], ids=["linux", "teamd", "ovs"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_switch_that_gets_busy_at_one_blow_is_known_to_be_after_that(make, seed):
+    """The first of them may be 2.2 s after the one before, which no bound below that can know."""
+    for mode, most in ((LATE, 1), (PULSE, 3)):
+        world = World(make, mode, seed).learn()
+        world.run(10)
+        world.delay = lambda world=world: world.random.uniform(0.2, 0.9)
+        world.run(600)
+        assert world.states().count(SILENT) <= most
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_a_partner_that_hears_nothing_speaks(name):
+    """Until it misses us, 3 s later: at most one silence of pulse, which its next LACPDU ends."""
+    for mode, most in ((LATE, 0), (PULSE, 1)):
+        for seed in range(8):
+            world = World(ANSWERING[name], mode, seed).learn()
+            world.run(10 + seed * 0.37)
+            world.deaf = True
+            world.run(3)
+            assert world.states().count(SILENT) <= most
 
 
 # Where nothing is concluded

@@ -10,6 +10,7 @@ from prometheus_client import Counter as Total
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
 import pfstatus
+from pfstatus.agent.heartbeats import HeartbeatMetrics
 from pfstatus.relay.report import Kind
 from pfstatus.values import LacpRate, LacpStatus, VfLinkState
 
@@ -62,6 +63,7 @@ class Metrics:
             registry=self._registry,
         )
         self._registry.register(self)
+        self._registry.register(HeartbeatMetrics(relay))
 
     def __call__(self, reports: Iterable[Report]) -> None:
         """Count what was reported."""

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pfstatus import sysfs
-from pfstatus.cli.base import FAILED, NO, YES, look, open_session, read_each
+from pfstatus.cli.base import FAILED, NO, YES, look, names, open_session, read_each
 from pfstatus.cli.text import (
     BOLD,
     DIM,
@@ -21,17 +21,21 @@ from pfstatus.cli.text import (
     RED,
     YELLOW,
     Painter,
+    complain,
     paragraph,
     say,
     shell_lines,
 )
 from pfstatus.errors import Error, LinkNotFoundError
 from pfstatus.explain import Facts, Finding, Level, explain, works
+from pfstatus.heartbeat.learn import learn
 from pfstatus.values import Lacp, LacpReason, LacpStatus, LinkStatus
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
+    from pfstatus.heartbeat.values import Partner
     from pfstatus.session import Session
 
 NAME = "explain"
@@ -50,13 +54,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="a list of PFs: works, findings, LinkStatus.to_dict()"
     )
+    parser.add_argument(
+        "--ask",
+        action="store_true",
+        help="ask the switch, too, for half a minute: whether a relay's heartbeat would work",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run it."""
     with open_session(args) as session:
         known = Facts(may_set_vfs=session.may_set_vfs(), netns=args.netns)
-        judge = partial(_judge, session, known)
+        asked: Mapping[str, Partner | str] = {}
+        if args.ask:
+            complain("asking the switch, which takes half a minute")
+            asked = learn(*names(session, args.interfaces), netns=args.netns)
+        judge = partial(_judge, session, known, asked)
         answers, failed = read_each(session, args.interfaces, judge)
     if args.json:
         say(json.dumps([_plain(*answer) for answer in answers], indent=2))
@@ -68,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
     return YES if all(works(findings) for _, findings in answers) else NO
 
 
-def _judge(session: Session, known: Facts, name: str) -> tuple[LinkStatus, tuple[Finding, ...]]:
+def _judge(
+    session: Session, known: Facts, asked: Mapping[str, Partner | str], name: str
+) -> tuple[LinkStatus, tuple[Finding, ...]]:
     try:
         status = look(session, name)
     except LinkNotFoundError:
@@ -89,7 +104,8 @@ def _judge(session: Session, known: Facts, name: str) -> tuple[LinkStatus, tuple
             for port in own or bonded
             if own or (status.master and port.master == status.master)
         )
-    return status, explain(status, replace(known, kind=kind, bond_ports=ports))
+    known = replace(known, kind=kind, bond_ports=ports, partner=asked.get(name))
+    return status, explain(status, known)
 
 
 def _plain(status: LinkStatus, findings: tuple[Finding, ...]) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pfstatus.heartbeat.listener import LACP_DOWN, NOT_YET
 from pfstatus.heartbeat.ports import Ports
@@ -17,13 +17,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from pfstatus._port import Port
-    from pfstatus.heartbeat.values import Beat, Partner
+    from pfstatus.heartbeat.values import Beat, Counts, Partner
     from pfstatus.monitor import Monitor
     from pfstatus.relay.narrator import Narrator
     from pfstatus.relay.policy import Policy
     from pfstatus.values import LinkStatus
 
 _OWN_WORDS = {NOT_YET, LACP_DOWN}  # what the relay itself tells, too
+
+
+class HeartSnapshot(NamedTuple):
+    """What is known of one PF's heartbeat."""
+
+    state: HeartbeatState
+    """What is known of its partner."""
+    partner: Partner | None
+    """What was learned of that; None where nothing was yet."""
+    counts: Counts
+    """What happened since the relay listens; it goes on counting."""
+    distrusted: bool
+    """Whether it raised so many false alarms that it only watches."""
 
 
 class Hearts:
@@ -101,6 +114,18 @@ class Hearts:
         return frozenset(
             name for name in self._up if self._ports.listener(name).state is HeartbeatState.HEARD
         )
+
+    def snapshot(self) -> dict[str, HeartSnapshot]:
+        """What is known of each PF. May be called from any thread."""
+        now = time.monotonic()
+        found = {}
+        for name in [*self._revivals]:
+            listener = self._ports.listener(name)
+            distrusted = self._trust.distrusts(name, now)
+            found[name] = HeartSnapshot(
+                listener.state, listener.partner(), listener.counts, distrusted
+            )
+        return found
 
     def turn(self) -> frozenset[str]:
         """Do what is due. Returns the PFs that are to be taken for lost."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from pfstatus._port import Port
     from pfstatus.heartbeat.values import Partner
-    from pfstatus.relay.hearts import Hearts
+    from pfstatus.relay.hearts import Hearts, HeartSnapshot
     from pfstatus.relay.setter import Sent
     from pfstatus.session import Session
     from pfstatus.values import LinkStatus, Vf, VfResult
@@ -396,6 +396,10 @@ class Relay:
         for pf in self._pfs.values():
             if self._policy.on_exit == "restore" or pf.lacp is not _UP:
                 self._leave(pf, "the relay ends")
+
+    def heartbeats(self) -> dict[str, HeartSnapshot]:
+        """What is known of each PF's partner; empty without a heartbeat. From any thread."""
+        return self._hearts.snapshot() if self._hearts else {}
 
     # Listening
 

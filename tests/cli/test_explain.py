@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from pfstatus import LacpRate, VfLinkState
+from pfstatus import LacpRate, Partner, VfLinkState
 from pfstatus.cli.text import WIDTH, shell_lines
 
 AUTO, ENABLE, DISABLE = VfLinkState
@@ -36,6 +36,34 @@ def test_explain_says_what_keeps_it_from_working(run, pf, kernel, capsys):
     assert "$ pfstatus set ens5f0 2=auto" in out
     assert "CAP_NET_ADMIN" in out
     assert "ens9: failover would not work (1 problem)" in out
+
+
+@pytest.mark.usefixtures("pf")
+def test_explain_asks_the_switch_where_it_is_told_to(run, monkeypatch, capsys):
+    asked = []
+
+    def learn(*names, netns):
+        asked.append((names, netns))
+        return {
+            "ens5f0": Partner("00:1b:21:00:00:01", 12, 10, 10, 4, 0, 0.062, 0.63, 0),
+            "ens5f1": "LACP is not up",
+        }
+
+    monkeypatch.setattr("pfstatus.cli.explain.learn", learn)
+    assert run("explain", "--json") == 0
+    assert asked == []
+    capsys.readouterr()
+    assert run("explain", "--ask", "--json") == 0
+    assert asked == [(("ens5f0", "ens5f1"), None)]
+    said = [
+        finding["sentence"]
+        for found in json.loads(capsys.readouterr().out)
+        for finding in found["findings"]
+        if finding["topic"] == "heartbeat"
+    ]
+    assert len(said) == 2
+    assert "10 of 10 questions answered within 62 ms" in said[0]
+    assert "LACP is not up" in said[1]
 
 
 def test_explain_json_names_each_finding(run, pf, capsys):
