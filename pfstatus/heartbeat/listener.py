@@ -33,7 +33,7 @@ _LEAST_LATE = 1.75  # seconds of silence before which late concludes nothing
 _LEAST_ANSWER_TIME = 0.1  # bonding's own tick, and that of a busy switch
 _LATE = 0.25  # seconds that a turn may be late without being our own lateness
 _OWN_FAST, _OWN_SLOW = 2.5, 40.0  # seconds after which our kernel's own LACPDUs have stopped
-_REVIVE = 1.0  # seconds between repeats while the port is DEFAULTED
+_REVIVE = 0.5  # seconds between repeats while the port is DEFAULTED
 _CONFIRM_FAST, _CONFIRM_SLOW = 3.5, 90.5  # seconds that the kernel has to say the same
 _OWN_DUE = (0.9, 1.05)  # seconds after its last one at which our kernel speaks, every other time
 
@@ -57,7 +57,7 @@ class Listener:
         name: the PF's, for what is told.
         mode: when to ask.
         slow: also conclude where the partner sends at the slow rate.
-        revive: while the port is DEFAULTED, say each second what our kernel said last.
+        revive: while the port is DEFAULTED, say twice a second what our kernel said last.
         ask: False asks nobody, and concludes nothing: for ``revive`` alone.
         known: what was learned of partners before.
     """

@@ -56,7 +56,7 @@ class Ports:
         names: the PFs, as the monitor names them.
         mode: when to ask.
         slow: also conclude where the partner sends at the slow rate.
-        revive: while a port is DEFAULTED, say each second what our kernel said last.
+        revive: while a port is DEFAULTED, say twice a second what our kernel said last.
         ask: False asks nobody, and concludes nothing: for ``revive`` alone.
         known: what was learned of partners before.
         open_port: makes a port by a PF's ifindex.

@@ -44,7 +44,7 @@ class Heartbeat:
         mode: when to ask, ``late`` or ``pulse``.
         slow: also conclude where the partner sends at the slow rate. A control plane that restarts
             may then be mute for up to 90 s while it forwards.
-        revive: while a port is DEFAULTED and its link up, say each second what our kernel said
+        revive: while a port is DEFAULTED and its link up, say twice a second what our kernel said
             last: LACP is back in less than a second instead of up to 30.
         known: what ``partner()`` told before: such partners are not learned again.
         interval: as for Monitor.

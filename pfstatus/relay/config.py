@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--dry-run", "say what would be done"),
         ("--debug", "say more"),
         ("--lacp-fallback", "take a PF that has met no partner since the start for up"),
-        ("--revive", "send our kernel's last LACPDU each second while a PF is DEFAULTED"),
+        ("--revive", "send our kernel's last LACPDU twice a second while a PF is DEFAULTED"),
     ):
         parser.add_argument(flag, action="store_true", default=None, help=words)
 

@@ -127,8 +127,8 @@ class Policy:
     nothing; "late" and "pulse" take their PFs for lost, before the kernel does, while another PF
     is up and heard. Needs CAP_NET_RAW."""
     revive: bool = False
-    """While a PF is DEFAULTED with its link up, send our kernel's last LACPDU each second: LACP is
-    back in a second instead of up to 30. Needs CAP_NET_RAW."""
+    """While a PF is DEFAULTED with its link up, send our kernel's last LACPDU twice a second: LACP
+    is back in a second instead of up to 30. Needs CAP_NET_RAW."""
 
     def __post_init__(self) -> None:
         if self.restore not in ("all", "owned"):
