@@ -16,27 +16,34 @@ from collections.abc import Iterable
 from timeline import table
 from topology import Lab, Port
 
-from pfstatus import Heartbeat, HeartbeatMode, HeartbeatState, LacpReason, LacpStatus
+from pfstatus import Beat, Heartbeat, HeartbeatMode, HeartbeatState, LacpReason, LacpStatus
 
 
-def follow(heartbeat: Heartbeat, pf: str, state: HeartbeatState, timeout: float) -> None:
-    """Polls until the heartbeat is in a state.
+def follow(heartbeat: Heartbeat, pf: str, state: HeartbeatState, timeout: float) -> list[Beat]:
+    """Polls until the heartbeat is in a state. Returns what it told.
 
     Raises:
         TimeoutError: not within `timeout` seconds.
     """
+    told: list[Beat] = []
     deadline = time.monotonic() + timeout
     while heartbeat.state(pf) is not state:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{pf} is {heartbeat.state(pf)} and not {state} in {timeout} s")
-        heartbeat.poll(0.2)
+            came = "\n".join(map(str, told))
+            raise TimeoutError(
+                f"{pf} is {heartbeat.state(pf)} and not {state} in {timeout} s:\n{came}"
+            )
+        told += heartbeat.poll(0.2)
+    return told
 
 
-def calm(heartbeat: Heartbeat, seconds: float) -> None:
-    """Polls for a while."""
+def calm(heartbeat: Heartbeat, seconds: float) -> list[Beat]:
+    """Polls for a while. Returns what it told."""
+    told: list[Beat] = []
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        heartbeat.poll(left)
+        told += heartbeat.poll(left)
+    return told
 
 
 def detect(port: Port, mode: HeartbeatMode, rounds: int) -> tuple[list[float], list[float], str]:
@@ -118,7 +125,7 @@ def main() -> int:
     rows.append(row("LACP down, by the kernel", kernels))
     for revive in (False, True):
         lab.reset()
-        name = "with our LACPDU each second" if revive else "alone"
+        name = "with our LACPDU twice a second" if revive else "alone"
         took = recover(port, options.recoveries, revive=revive)
         rows.append(row(f"LACP up after DEFAULTED, {name}", took))
     print(table(("", "n", "least", "median", "most"), rows))
