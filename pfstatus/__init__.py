@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pfstatus.observer import Observer
     from pfstatus.relay.loop import Relay
     from pfstatus.relay.policy import Plan, Policy, plan
-    from pfstatus.relay.report import Kind, Outbox, Report, json_lines, to_logging
+    from pfstatus.relay.report import Kind, Outbox, Report, json_lines, text_lines, to_logging
     from pfstatus.wait import LacpTimeoutError, wait_for
 
     __version__: str
@@ -97,6 +97,7 @@ __all__ = [
     "VfResult",
     "json_lines",
     "plan",
+    "text_lines",
     "to_logging",
     "wait_for",
 ]
@@ -123,6 +124,7 @@ _LATER = {
     "Report": "relay.report",
     "json_lines": "relay.report",
     "plan": "relay.policy",
+    "text_lines": "relay.report",
     "to_logging": "relay.report",
     "wait_for": "wait",
 }

@@ -29,7 +29,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
         case $what in
         build | docs | switches) ;;
         lab) echo libjansson-dev; "$PYTHON" tests/lab/vm.py --requirements ;;
-        test) echo g++ clang abigail-tools libcap2-bin util-linux tshark ;;
+        test) echo g++ clang abigail-tools libcap2-bin util-linux tshark openssl prometheus ;;
         bench) echo libnl-route-3-dev ;;
         *) die "unknown word: $what" ;;
         esac

@@ -43,6 +43,11 @@ lacp_fallback = true
 state_file = "/run/x/state.json"
 groups = [["ens5f0", "ens5f1"]]
 metrics = "127.0.0.1:9143"
+metrics_cert = "/c"
+metrics_key = "/k"
+metrics_ca = "/ca"
+textfile = "/x.prom"
+log = "text"
 health_file = "/run/x/health.json"
 dry_run = false
 debug = true
@@ -63,6 +68,11 @@ def test_file_says_all_that_arguments_say(tmp_path):
         "state_file": "/run/x/state.json",
         "group": "['ens5f0,ens5f1']",
         "metrics": "127.0.0.1:9143",
+        "metrics_cert": "/c",
+        "metrics_key": "/k",
+        "metrics_ca": "/ca",
+        "textfile": "/x.prom",
+        "log": "text",
         "health_file": "/run/x/health.json",
         "dry_run": "False",
         "debug": "True",

@@ -575,3 +575,24 @@ def test_reference_of_c_has_every_function_of_the_header(site):
     assert len(functions) >= 15
     page = (site / "reference/c.html").read_text()
     assert [name for name in functions if f'id="c.{name}"' not in page] == []
+
+
+def test_unit_is_as_confined_as_the_page_says(tmp_path):
+    """Of what systemd can confine, its own figure: 0 is all, 10 nothing."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze here")
+    page = (ROOT / "docs" / "howto" / "systemd.md").read_text()
+    (unit,) = [block.code for block in blocks("ini")]
+    file = tmp_path / "pfstatus-relay.service"
+    file.write_text(unit)
+    ran = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", str(file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    rated = re.search(r"exposure level for \S+: ([\d.]+)", ran.stdout)
+    assert rated, ran.stderr
+    said = re.search(r"rates it ([\d.]+) of 10", page)
+    assert said
+    assert float(rated[1]) == pytest.approx(float(said[1]), abs=0.2), "systemds differ a little"

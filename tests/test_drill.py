@@ -12,6 +12,7 @@ import pytest
 from pfstatus import Kind, Policy, VfLinkState
 from pfstatus.relay.drills import Drills
 from pfstatus.relay.release import release
+from pfstatus.relay.rival import Claims
 
 AUTO, ENABLE, DISABLE = VfLinkState
 
@@ -198,6 +199,29 @@ def test_release_takes_nothing_from_a_relay_that_lives(rig):
         let_go(rig)
     assert (caught.value.errno, caught.value.filename) == (errno.EBUSY, "ens5f0")
     assert states(pf) == [DISABLE, DISABLE]
+
+
+def test_relay_of_another_user_is_believed_where_a_person_asks(rig, monkeypatch):
+    """A service may run as a user of its own, and --release by root."""
+    rig.netns = int.from_bytes(os.urandom(6))
+    pf = rig.pf()
+    rig.relay()
+    monkeypatch.setattr("pfstatus.relay.rival.os.geteuid", lambda: 4711)
+    monkeypatch.setattr("pfstatus.relay.rival._UCRED", Stranger)
+    with Claims(rig.netns) as claims:
+        assert claims.holder(pf.ifindex) is None
+    with pytest.raises(OSError, match="serves it"):
+        let_go(rig)
+
+
+class Stranger:
+    """A peer that is neither root nor us."""
+
+    size = 12
+
+    @staticmethod
+    def unpack(_said):
+        return 4712, 4712, 4712
 
 
 def test_release_says_what_it_could_not_give_back(rig):

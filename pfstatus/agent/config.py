@@ -6,7 +6,7 @@ import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import argparse
@@ -86,6 +86,11 @@ KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "state_file": ("state_file", lambda value: Path(_text(value))),
     "groups": ("group", _groups),
     "metrics": ("metrics", _text),
+    "metrics_cert": ("metrics_cert", lambda value: Path(_text(value))),
+    "metrics_key": ("metrics_key", lambda value: Path(_text(value))),
+    "metrics_ca": ("metrics_ca", lambda value: Path(_text(value))),
+    "textfile": ("textfile", lambda value: Path(_text(value))),
+    "log": ("log", _one_of("json", "text")),
     "health_file": ("health_file", lambda value: Path(_text(value))),
     "dry_run": ("dry_run", _switch),
     "debug": ("debug", _switch),
@@ -127,8 +132,31 @@ class Outlets:
 
     metrics: str | None = None
     """"ADDRESS:PORT" that answers with metrics and health."""
+    metrics_cert: Path | None = None
+    """The certificate that it shows there; with the other two, /metrics is for those alone who
+    show one of theirs."""
+    metrics_key: Path | None = None
+    """Its key."""
+    metrics_ca: Path | None = None
+    """Who must have signed theirs."""
+    textfile: Path | None = None
+    """A file for node_exporter, with the same metrics."""
     health_file: Path | None = None
     """The file that tells others of each PF's health."""
+    log: Literal["json", "text"] | None = None
+    """What standard output is for: programs, or people; None for programs."""
+
+    def __post_init__(self) -> None:
+        tls = (self.metrics_cert, self.metrics_key, self.metrics_ca)
+        if any(tls) and not (all(tls) and self.metrics):
+            msg = "metrics_cert, metrics_key, metrics_ca and metrics go together"
+            raise ValueError(msg)
+
+    def tls(self) -> tuple[Path, Path, Path] | None:
+        """Certificate, key, CA."""
+        if self.metrics_cert and self.metrics_key and self.metrics_ca:
+            return self.metrics_cert, self.metrics_key, self.metrics_ca
+        return None
 
     def refuse_change(self, old: Outlets) -> None:
         """See that a running agent need not tell elsewhere.

@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _PATIENCE = 10.0
@@ -41,6 +43,7 @@ def serve_http(
     ready: Callable[[], bool],
     *,
     wait: bool = False,
+    tls: tuple[Path, Path, Path] | None = None,
 ) -> Iterator[int]:
     """Answer in threads of their own, until the end of the context.
 
@@ -50,6 +53,8 @@ def serve_http(
         metrics: the text of /metrics.
         lives: whether /healthz is 200; else 503.
         ready: the same for /readyz.
+        tls: certificate, key and CA: speak TLS, and give metrics to those alone who show a
+            certificate of that CA. Health is for everybody: a kubelet shows none.
         wait: whether an address that is in use is waited for, as the next of two agents does in an
             update, or is an error.
 
@@ -64,7 +69,9 @@ def serve_http(
         timeout = _PATIENCE
 
         def do_GET(self) -> None:
-            if self.path == "/metrics":
+            if self.path == "/metrics" and tls and not self.connection.getpeercert():
+                self._answer(403, b"show a certificate\n", "text/plain")
+            elif self.path == "/metrics":
                 self._answer(200, metrics(), _TEXT)
             elif self.path in ("/healthz", "/readyz"):
                 good = lives() and (self.path == "/healthz" or ready())
@@ -93,6 +100,12 @@ def serve_http(
     ended = threading.Event()
     with Server((host, port), Handler, bind_and_activate=False) as server:
         server.timeout = _AGAIN
+        if tls:
+            server.socket = _tls(*tls).wrap_socket(
+                server.socket,
+                server_side=True,
+                do_handshake_on_connect=False,  # in the client's own thread, and in time
+            )
         bound = _bind(server)
         if not bound:
             if not wait:
@@ -107,6 +120,20 @@ def serve_http(
         finally:
             ended.set()
             answering.join()
+
+
+def _tls(cert: Path, key: Path, ca: Path) -> ssl.SSLContext:
+    """Who shows a certificate shows a good one.
+
+    Raises:
+        OSError: a file cannot be read, or is none.
+    """
+    import ssl  # noqa: PLC0415 - 3 MB, for those who want it
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca)
+    context.load_cert_chain(cert, key)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context
 
 
 def _bind(server: ThreadingHTTPServer) -> bool:

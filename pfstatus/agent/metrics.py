@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client import Counter as Total
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 
 import pfstatus
 from pfstatus.agent.heartbeats import HeartbeatMetrics
@@ -15,11 +15,12 @@ from pfstatus.relay.report import Kind
 from pfstatus.values import LacpRate, LacpStatus, VfLinkState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
 
-    from pfstatus.relay.loop import Relay
+    from pfstatus.agent.lacpdus import Lacpdus
+    from pfstatus.relay.loop import Relay, Snapshot
     from pfstatus.relay.report import Report
 
 _TURNS = {Kind.LACP_UP: "up", Kind.LACP_DOWN: "down", Kind.LACP_UNKNOWN: "unknown"}
@@ -32,10 +33,21 @@ class Metrics:
     Args:
         relay: whose they are.
         groups: PFs that stand for each other.
+        warnings: what the agent warns of, by PF and topic.
+        lacpdus: asks for the LACPDUs of an ifindex; None where that is not to be had.
     """
 
-    def __init__(self, relay: Relay, groups: Iterable[Sequence[str]] = ()) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        groups: Iterable[Sequence[str]] = (),
+        *,
+        warnings: Callable[[], Mapping[str, Mapping[str, bool]]] = dict,
+        lacpdus: Callable[[int], Lacpdus | None] | None = None,
+    ) -> None:
         self._relay = relay
+        self._warnings = warnings
+        self._lacpdus = lacpdus
         self.groups = tuple(tuple(group) for group in groups)
         """As given; may be changed."""
         self._since: dict[str, float] = {}  # when LACP turned, by PF
@@ -80,8 +92,8 @@ class Metrics:
                 if pf in self._turned_ns:
                     self._reaction.observe((report.time_ns - self._turned_ns[pf]) / 1e9)
             elif kind in (Kind.VF_FAILED, Kind.VF_FAILED_AGAIN):
-                status = self._relay.snapshot()[fields["interface"]].status
-                down = status is not None and status.lacp.status is LacpStatus.DOWN
+                pf = self._relay.snapshot().get(fields["interface"])
+                down = pf and pf.status and pf.status.lacp.status is LacpStatus.DOWN
                 state = VfLinkState.DISABLE if down else VfLinkState.AUTO
                 self._sets.labels(fields["interface"], str(state), "error").inc()
             elif kind is Kind.EVENTS_LOST:
@@ -115,6 +127,7 @@ class Metrics:
         warning = GaugeMetricFamily(
             "pfstatus_warning", "1 for what will hurt in an outage.", labels=["pf", "topic"]
         )
+        warnings = self._warnings()
         for name, pf in pfs.items():
             if pf.status is None:
                 continue
@@ -127,10 +140,17 @@ class Metrics:
                 vfs.add_metric([name, str(state)], states[state])
             bond = pf.status.bond
             slow = bond is not None and bond.lacp_rate is LacpRate.SLOW
-            warning.add_metric([name, "slow-rate"], slow)
-            warning.add_metric([name, "enable-vf"], states[VfLinkState.ENABLE] > 0)
-            warning.add_metric([name, "last-path"], pf.kept)
-            warning.add_metric([name, "stands-by"], pf.waits)
+            topics = {
+                **warnings.get(name, {}),
+                "slow-rate": slow,
+                "enable-vf": states[VfLinkState.ENABLE] > 0,
+                "last-path": pf.kept,
+                "stands-by": pf.waits,
+                "lacp-fallback": pf.fallback,
+                "no-setter": pf.unsupported,
+            }
+            for topic, holds in topics.items():
+                warning.add_metric([name, topic], holds)
         paths = GaugeMetricFamily(
             "pfstatus_group_paths_up", "PFs of a group that pods can use.", labels=["group"]
         )
@@ -138,4 +158,27 @@ class Metrics:
             usable = sum(pfs[name].usable for name in group if name in pfs)
             paths.add_metric([",".join(group)], usable)
         build = InfoMetricFamily("pfstatus_build", "What runs.", {"version": pfstatus.__version__})
-        yield from (up, reason, since, vfs, warning, paths, build)
+        rtnl = CounterMetricFamily(
+            "pfstatus_rtnl_seconds", "Seconds that reading and setting VFs took."
+        )
+        rtnl.add_metric([], self._relay.rtnl_seconds)
+        yield from (up, reason, since, vfs, warning, paths, rtnl, build)
+        if self._lacpdus:
+            yield from self._collect_lacpdus(self._lacpdus, pfs)
+
+    @staticmethod
+    def _collect_lacpdus(
+        read: Callable[[int], Lacpdus | None], pfs: Mapping[str, Snapshot]
+    ) -> Iterator[Metric]:
+        received = CounterMetricFamily(
+            "pfstatus_lacpdus_received", "LACPDUs, by the kernel's count.", labels=["pf"]
+        )
+        sent = CounterMetricFamily(
+            "pfstatus_lacpdus_sent", "LACPDUs, by the kernel's count.", labels=["pf"]
+        )
+        for name, pf in pfs.items():
+            counts = read(pf.status.ifindex) if pf.status and pf.status.ifindex else None
+            if counts:
+                received.add_metric([name], counts.received)
+                sent.add_metric([name], counts.sent)
+        yield from (received, sent)

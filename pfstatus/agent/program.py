@@ -9,15 +9,16 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pfstatus.agent.forewarn import Warnings
 from pfstatus.agent.health import HealthFile
-from pfstatus.agent.http import serve_http
 from pfstatus.agent.systemd import Beat, notify, reloading
 from pfstatus.relay.loop import Relay
 from pfstatus.relay.program import end_by_signal, unlocked
 from pfstatus.relay.rehearsal import rehearse
-from pfstatus.relay.report import Kind, Outbox, Report, json_lines
+from pfstatus.relay.report import Kind, Outbox, Report, json_lines, text_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,8 @@ class Agent:
         config, self._outlets = settings
         self._wait = wait
         self._stdout = unlocked(sys.stdout)
-        self._write = json_lines(self._stdout, config.level)
+        self._lines = text_lines if self._outlets.log == "text" else json_lines
+        self._write = self._lines(self._stdout, config.level)
         self._counted: Metrics | None = None
         self._health: HealthFile | None = None
         self._beat = Beat()
@@ -99,23 +101,17 @@ class Agent:
                 )
             )
             end_by_signal(self._relay.stop)
-            if not config.policy.dry_run and not self._relay.may_set_vfs():
+            may_set_vfs = self._relay.may_set_vfs()
+            if not config.policy.dry_run and not may_set_vfs:
                 msg = (
                     "CAP_NET_ADMIN is missing: VFs could be watched but not set (run as root, or "
                     "try --dry-run)"
                 )
                 raise OSError(errno.EPERM, msg)
-            if self._outlets.metrics:
-                self._counted = counted = _metrics(self._relay, config.policy)
-                stack.enter_context(
-                    serve_http(
-                        self._outlets.metrics,
-                        counted.text,
-                        self._beat.lives,
-                        counted.ready,
-                        wait=wait,
-                    )
-                )
+            self._warnings = Warnings(self._outbox, may_set_vfs=may_set_vfs)
+            if self._outlets.metrics or self._outlets.textfile:
+                self._counted = self._metrics(config.policy, session)
+                self._tell_metrics(stack, self._counted)
             if self._outlets.health_file:
                 self._health = HealthFile(self._outlets.health_file, self._outbox)
                 stack.callback(self._health.close)
@@ -126,6 +122,48 @@ class Agent:
 
     def __exit__(self, *_exc: object) -> None:
         self._opened.close()
+
+    def _metrics(self, policy: Policy, session: Session | None) -> Metrics:
+        """Imported by those who want them: they need prometheus-client, and 7 MB."""
+        try:
+            from pfstatus.agent.metrics import Metrics  # noqa: PLC0415
+        except ImportError as exc:
+            msg = f"metrics need prometheus-client: pip install 'pfstatus[agent]' ({exc})"
+            raise ValueError(msg) from None
+        from pfstatus.agent import lacpdus  # noqa: PLC0415
+
+        # Asked in the namespace of whoever scrapes: of another one it would tell of namesakes.
+        here = session is None or session.netns == Path("/proc/self/ns/net").stat().st_ino
+        return Metrics(
+            self._relay,
+            policy.groups,
+            warnings=lambda: self._warnings.topics,
+            lacpdus=lacpdus.read if here else None,
+        )
+
+    def _tell_metrics(self, stack: ExitStack, counted: Metrics) -> None:
+        outlets = self._outlets
+        if outlets.metrics:
+            from pfstatus.agent.http import serve_http  # noqa: PLC0415 - 6 MB
+
+            stack.enter_context(
+                serve_http(
+                    outlets.metrics,
+                    counted.text,
+                    self._beat.lives,
+                    counted.ready,
+                    wait=self._wait,
+                    tls=outlets.tls(),
+                )
+            )
+        if outlets.textfile:
+            from pfstatus.agent.textfile import keep_textfile  # noqa: PLC0415
+
+            stack.enter_context(keep_textfile(outlets.textfile, counted.text, self._no_textfile))
+
+    def _no_textfile(self, exc: OSError) -> None:
+        complain = Report(time.time_ns(), Kind.TEXTFILE_FAILED, {"error": exc})
+        self._write([complain])
 
     def _tell(self, reports: list[Report]) -> None:
         """In the outbox's thread."""
@@ -165,8 +203,10 @@ class Agent:
         if self._asked and self._read:
             self._asked = False
             self._reload(self._read)
+        pfs = self._relay.snapshot()
+        self._warnings.update(pfs)
         if self._health:
-            self._health.update(self._relay.snapshot())
+            self._health.update(pfs)
 
     def _reload(self, read: Callable[[], Settings]) -> None:
         """Go on with new settings; with the old ones if something is wrong with those."""
@@ -181,7 +221,7 @@ class Agent:
             self._outbox([Report(time.time_ns(), Kind.RELOAD_FAILED, {"error": str(exc)})])
             notify("READY=1")
             return
-        self._write = json_lines(self._stdout, config.level)
+        self._write = self._lines(self._stdout, config.level)
         if self._counted:
             self._counted.groups = config.policy.groups
         _ready(list(config.interfaces))
@@ -193,13 +233,3 @@ def _ready(interfaces: list[str]) -> None:
 
 def _stand_by(config: Config) -> Policy:
     return replace(config.policy, stand_by=True)
-
-
-def _metrics(relay: Relay, policy: Policy) -> Metrics:
-    """Imported by those who want them: they need prometheus-client, and 7 MB."""
-    try:
-        from pfstatus.agent.metrics import Metrics  # noqa: PLC0415
-    except ImportError as exc:
-        msg = f"metrics need prometheus-client: pip install 'pfstatus[agent]' ({exc})"
-        raise ValueError(msg) from None
-    return Metrics(relay, policy.groups)

@@ -233,7 +233,7 @@ class _Drill:
             yield f"VFs {ranges(self._enabled)} are in enable: they do not fail over, nor now."
         if self._already:
             yield f"VFs {ranges(self._already)} are disabled already, and stay so."
-        with Claims(self._session.netns) as claims:
+        with Claims(self._session.netns, believes_all=True) as claims:
             pid = claims.holder(ifindex)
         if pid:
             yield f"The relay (process {pid}) will leave them alone meanwhile."

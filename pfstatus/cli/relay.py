@@ -42,6 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS:PORT",
         help="tell of metrics and health there (needs prometheus-client)",
     )
+    for flag, words in (
+        ("--metrics-cert", "speak TLS there, with this certificate"),
+        ("--metrics-key", "its key"),
+        ("--metrics-ca", "who must have signed the certificate of whoever reads metrics"),
+        ("--textfile", "keep metrics there for node_exporter, such as DIRECTORY/pfstatus.prom"),
+    ):
+        parser.add_argument(flag, type=Path, metavar="FILE", help=words)
+    parser.add_argument(
+        "--log", choices=["json", "text"], help="lines for programs (json) or for people"
+    )
     parser.add_argument(
         "--health-file",
         type=Path,

@@ -61,6 +61,10 @@ class Snapshot(NamedTuple):
     """Whether another relay has it."""
     silent: bool
     """Whether it is taken for lost by its heartbeat, while the kernel calls LACP up."""
+    fallback: bool
+    """Whether it is taken for up because it has met no partner yet."""
+    unsupported: bool
+    """Whether its driver said that it has no setter, since LACP last changed."""
 
 
 class _Pf:
@@ -329,10 +333,24 @@ class Relay:
             results += sent.results
         return tuple(results)
 
+    @property
+    def rtnl_seconds(self) -> float:
+        """Seconds that reading and setting VFs took: for most of it the kernel's lock was held."""
+        return self._budget.held
+
     def snapshot(self) -> dict[str, Snapshot]:
         """What is known of each PF. May be called from any thread, at any time."""
         return {
-            pf.name: Snapshot(pf.status, pf.vfs, pf.served, pf.kept, pf.waits, pf.held)
+            pf.name: Snapshot(
+                pf.status,
+                pf.vfs,
+                usable=pf.served,
+                kept=pf.kept,
+                waits=pf.waits,
+                silent=pf.held,
+                fallback=pf.fallback and pf.lacp is LacpStatus.UP,
+                unsupported=pf.unsupported,
+            )
             for pf in [*self._pfs.values()]
         }
 

@@ -109,9 +109,11 @@ class HoldDown:
 class Budget:
     """The RTNL time that all looks of a relay share."""
 
-    __slots__ = ("free",)
+    __slots__ = ("free", "held")
 
     def __init__(self) -> None:
+        self.held = 0.0
+        """Seconds of it so far, the waiting for it included; settings, too."""
         self.free = 0.0
         """When the next look that is not urgent may begin."""
 
@@ -264,6 +266,7 @@ class Pacer:
             slower: and less and less often.
         """
         self.look_cost = ended - began
+        self._budget.held += self.look_cost
         self._looked = ended
         if self.urgency > _BACK:  # the others are as rare as changes of LACP
             self._budget.spend(ended, self.look_cost)
@@ -323,6 +326,7 @@ class Pacer:
             failed: some of them failed, which may be quick and tells nothing of the others' cost.
         """
         self._probe = False
+        self._budget.held += ended - began
         cost = (ended - began) / vfs
         if not failed or cost > max(self.vf_cost, QUICK):
             self.vf_cost = cost

@@ -70,6 +70,12 @@ class Kind(Enum):
     """For another reason than before."""
     LACP_UNKNOWN = "lacp is unknown", "WARN", {**_PF, "reason": LacpReason}
     """In a bond that is as it should be."""
+    WARNED = (
+        "pf wants mending before an outage",
+        "WARN",
+        {**_PF, "topic": str, "problem": str, "remedy": str},
+    )
+    """What would keep VFs from failing over, or keep it from being seen for long."""
     FALLBACK = "pf has met no partner, and is taken for up", "WARN", _PF
     """With lacp_fallback, until it meets one."""
     SLOW_RATE = "pf is using slow lacp rate", "WARN", _PF
@@ -144,6 +150,8 @@ class Kind(Enum):
     RECORD_DAMAGED = "record of disabled vfs is damaged, and was moved aside", "ERROR", _FILE
     """What it said of VFs is lost; the file is where it was moved to."""
     HEALTH_FAILED = "failed to write the health file", "ERROR", {"error": OSError}
+    """It is tried again."""
+    TEXTFILE_FAILED = "failed to write the metrics file", "ERROR", {"error": OSError}
     """It is tried again."""
     DROPPED = "reports were dropped", "WARN", {"count": int}
     """Whoever listens was too slow."""
@@ -225,6 +233,33 @@ def json_lines(stream: Stream, level: Level = "INFO") -> Callable[[list[Report]]
             stream.flush()
 
     return write
+
+
+def text_lines(stream: Stream, level: Level = "INFO") -> Callable[[list[Report]], None]:
+    """The same for people: local time, how bad it is, which PF, what, and the fields."""
+    least = _LEVELS[level]
+
+    def write(reports: list[Report]) -> None:
+        lines = [_line(report) for report in reports if _LEVELS[report.level] >= least]
+        if lines:
+            stream.write("".join(lines))
+            stream.flush()
+
+    return write
+
+
+def _line(report: Report) -> str:
+    fields = {name: _plain(value) for name, value in report.fields.items() if value is not None}
+    pf = fields.pop("interface", "-")
+    for name, value in fields.items():
+        if isinstance(report.fields[name], PortState):
+            fields[name] = f"{value:#04x}"
+        elif isinstance(value, str) and not value.isalnum():
+            fields[name] = json.dumps(value)
+    seconds, nanoseconds = divmod(report.time_ns, 10**9)
+    at = f"{time.strftime('%H:%M:%S', time.localtime(seconds))}.{nanoseconds // 10**6:03d}"
+    said = "".join(f" {name}={value}" for name, value in fields.items())
+    return f"{at} {report.level:5} {pf}: {report.message}{said}\n"
 
 
 class Outbox:

@@ -1,12 +1,15 @@
 """The agent on a real kernel: what `pfstatus relay` does beyond the short relay."""
 
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from relay_process import PFSTATUS, RelayProcess
 from topology import Lab, Port, wait_for
+
+from pfstatus.agent import lacpdus
 
 AGENT = (*PFSTATUS, "relay")
 BOTH = ("pf0", "pf1")
@@ -58,9 +61,9 @@ def test_drill_is_left_alone_by_a_relay_and_after_kill_9_ended_by_it(lab: Lab) -
         relay.wait("fire drill disables vfs", interface="pf0", ids=[0, 1])
         assert not relay.said("vf link state was set")
 
-        with subprocess.Popen([*command, "60s"]) as drill:
+        with subprocess.Popen([*command, "10m"]) as drill:
             disabled = {0: "disable", 1: "disable", 2: "auto"}
-            wait_for(lambda: port.nic.vf_states() == disabled, 10, "the drill's VFs disabled")
+            wait_for(lambda: port.nic.vf_states() == disabled, 60, "the drill's VFs disabled")
             drill.send_signal(signal.SIGKILL)
         wait_for(all_in(port, "auto"), 3, "VFs given back by the relay")
         relay.wait("fire drill was killed, its vfs are given back", ids=[0, 1])
@@ -71,6 +74,19 @@ def test_drill_is_left_alone_by_a_relay_and_after_kill_9_ended_by_it(lab: Lab) -
         refused = subprocess.run([*command, "2s"], capture_output=True, text=True, check=False)
         assert refused.returncode == 3
         assert "no other PF is up" in refused.stderr
+
+
+def test_kernels_count_of_lacpdus_is_read(lab: Lab) -> None:
+    ifindex = lab.ports[0].ifindex
+    before = lacpdus.read(ifindex)
+    assert before is not None
+
+    def both_grow() -> bool:
+        now = lacpdus.read(ifindex)
+        return now is not None and min(now[0] - before[0], now[1] - before[1]) >= 2
+
+    wait_for(both_grow, 20, "LACPDUs counted both ways")
+    assert lacpdus.read(socket.if_nametoindex("lo")) is None
 
 
 def test_release_gives_back_what_a_killed_relay_left(lab: Lab) -> None:

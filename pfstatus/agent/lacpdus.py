@@ -1,0 +1,75 @@
+"""How many LACPDUs a bond's port has received and sent: the kernel's own count.
+
+By RTM_GETSTATS, which needs no privilege. It waits for the RTNL lock, in the thread of a scrape.
+
+Sources: uapi/linux/if_link.h (struct if_stats_msg, IFLA_STATS_LINK_XSTATS_SLAVE,
+LINK_XSTATS_TYPE_BOND), uapi/linux/if_bonding.h (BOND_XSTATS_3AD, BOND_3AD_STAT_LACPDU_*).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import NamedTuple
+
+from pfstatus.recording.netlink import NLMSG_ERROR, messages, nlas, nlmsg
+
+_RTM_NEWSTATS, _RTM_GETSTATS, _NLM_F_REQUEST = 92, 94, 0x1
+_IF_STATS_MSG = struct.Struct("=BxHII")
+_XSTATS_SLAVE, _TYPE_BOND, _XSTATS_3AD = 3, 2, 1
+_FILTER = 1 << (_XSTATS_SLAVE - 1)
+_LACPDU_RX, _LACPDU_TX = 0, 1
+_U64 = struct.Struct("=Q")
+_TIMEOUT = 1.0
+
+
+class Lacpdus(NamedTuple):
+    """Of one port, since it is in its bond."""
+
+    received: int
+    sent: int
+
+
+def request(ifindex: int, seq: int) -> bytes:
+    """The question."""
+    return nlmsg(
+        _RTM_GETSTATS, _IF_STATS_MSG.pack(0, 0, ifindex, _FILTER), flags=_NLM_F_REQUEST, seq=seq
+    )
+
+
+def parse(datagram: bytes, seq: int) -> Lacpdus | None:
+    """What an answer says; None where the interface is no port of an 802.3ad bond.
+
+    Raises:
+        ValueError: it is no answer to this question.
+    """
+    for message in messages(datagram):
+        if message.seq != seq:
+            continue
+        if message.kind == NLMSG_ERROR:
+            return None
+        if message.kind != _RTM_NEWSTATS:
+            break
+        nest = message.body[_IF_STATS_MSG.size :]
+        for kind in (_XSTATS_SLAVE, _TYPE_BOND, _XSTATS_3AD):
+            nest = dict(nlas(nest)).get(kind, b"")
+        counts = {kind: body for kind, body in nlas(nest) if len(body) == _U64.size}
+        if _LACPDU_RX not in counts or _LACPDU_TX not in counts:
+            return None
+        return Lacpdus(*(_U64.unpack(counts[kind])[0] for kind in (_LACPDU_RX, _LACPDU_TX)))
+    msg = "no answer to what was asked"
+    raise ValueError(msg)
+
+
+def read(ifindex: int) -> Lacpdus | None:
+    """Ask the kernel, in the network namespace of this thread. None where it tells nothing."""
+    family = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    try:
+        with socket.socket(*family) as asking:
+            asking.settimeout(_TIMEOUT)
+            asking.bind((0, 0))
+            asking.sendto(request(ifindex, 1), (0, 0))
+            answer, sender = asking.recvfrom(1 << 16)
+            return parse(answer, 1) if sender[0] == 0 else None
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,343 @@
+"""Where an agent tells how it does: what the kernel counts, warnings, TLS, a file, lines."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import time
+
+import pytest
+
+from pfstatus import BondMode, Kind, LacpRate, PortState, Report, VfLinkState, text_lines
+from pfstatus.agent import lacpdus, textfile
+from pfstatus.agent.config import Outlets
+from pfstatus.agent.forewarn import Warnings
+from pfstatus.agent.http import serve_http
+from pfstatus.agent.lacpdus import Lacpdus
+from pfstatus.agent.metrics import Metrics
+from pfstatus.agent.textfile import keep_textfile
+from pfstatus.recording.netlink import NLMSG_ERROR, nla, nlmsg
+
+LIMIT = 20.0
+_, ENABLE, DISABLE = VfLinkState
+
+
+def told(text):
+    return {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2])
+        for line in text.decode().splitlines()
+        if not line.startswith("#")
+    }
+
+
+# LACPDUs
+
+
+def answer(*counts, seq=1, kind=92):
+    stats = b"".join(nla(number, struct.pack("=Q", count)) for number, count in enumerate(counts))
+    nest = nla(3, nla(2, nla(1, stats)))
+    return nlmsg(kind, struct.pack("=BxHII", 0, 0, 7, 4) + nest, seq=seq)
+
+
+def test_lacpdus_are_those_of_the_bonds_statistics():
+    assert lacpdus.parse(answer(12, 34, 5, 6), 1) == Lacpdus(received=12, sent=34)
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        answer(12),
+        answer(),
+        nlmsg(92, struct.pack("=BxHII", 0, 0, 7, 4), seq=1),
+        nlmsg(NLMSG_ERROR, struct.pack("=i", -errno.ENODEV), seq=1),
+    ],
+    ids=["too-few", "none", "no-port", "error"],
+)
+def test_lacpdus_of_what_is_no_port_are_none(datagram):
+    assert lacpdus.parse(datagram, 1) is None
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [b"", answer(1, 2, seq=2), answer(1, 2, kind=93), answer(1, 2)[:-4], answer(1, 2)[:30]],
+    ids=["empty", "another-question", "another-kind", "cut", "cut-in-the-header"],
+)
+def test_what_is_no_answer_is_refused(datagram):
+    with pytest.raises(ValueError, match="no a"):
+        lacpdus.parse(datagram, 1)
+
+
+def test_kernel_that_runs_here_answers_of_loopback_that_it_is_no_port():
+    assert lacpdus.read(socket.if_nametoindex("lo")) is None
+
+
+def test_metrics_have_lacpdus_where_they_can_be_had(rig):
+    rig.pf("ens5f0")
+    port = rig.pf("ens5f1")
+    relay = rig.relay("ens5f0", "ens5f1")
+    counts = {port.ifindex: Lacpdus(received=12, sent=34)}
+    said = told(Metrics(relay, lacpdus=counts.get).text())
+    assert said['pfstatus_lacpdus_received_total{pf="ens5f1"}'] == 12
+    assert said['pfstatus_lacpdus_sent_total{pf="ens5f1"}'] == 34
+    assert 'pfstatus_lacpdus_sent_total{pf="ens5f0"}' not in said
+
+
+# The lock
+
+
+def test_time_that_reading_and_setting_took_is_counted(rig):
+    pf = rig.pf(vfs=4)
+    relay = rig.relay()
+    before = told(Metrics(relay).text())["pfstatus_rtnl_seconds_total"]
+    pf.delay, pf.read_delay = 0.1, 0.01
+    pf.lacp_expire()
+    rig.pass_time(relay, 0.9)
+    took = told(Metrics(relay).text())["pfstatus_rtnl_seconds_total"] - before
+    assert took == pytest.approx(0.1 * 4 + 0.01 * 4 * 2, abs=0.001)
+
+
+# Warnings
+
+
+@pytest.fixture
+def warnings(rig, clock, monkeypatch):
+    monkeypatch.setattr("pfstatus.agent.forewarn.time", clock)
+    return Warnings(rig.reports.extend, may_set_vfs=True)
+
+
+def warned(rig):
+    return [
+        (report.fields["interface"], report.fields["topic"])
+        for report in rig.reports
+        if report.kind is Kind.WARNED
+    ]
+
+
+def test_what_will_hurt_is_said_once_with_its_remedy_and_metered_as_long_as_it_holds(rig, warnings):
+    pf = rig.pf(lacp_rate=LacpRate.SLOW)
+    pf.vfs[1] = ENABLE
+    relay = rig.relay("ens5f0", "ens5f9")
+    for _ in range(3):
+        rig.pass_time(relay, 70)
+        warnings.update(relay.snapshot())
+    topics = {topic for name, topic in warned(rig) if name == "ens5f0"}
+    assert topics >= {"slow-rate", "enable-vf"}
+    assert len(warned(rig)) == len(set(warned(rig)))
+    (slow,) = [r for r in rig.reports if r.fields.get("topic") == "slow-rate"]
+    assert "after 90 s" in slow.fields["problem"]
+    assert "lacp_rate fast" in slow.fields["remedy"]
+    assert warnings.topics["ens5f9"] == {"absent": True}
+    metrics = Metrics(relay, warnings=lambda: warnings.topics)
+    assert told(metrics.text())['pfstatus_warning{pf="ens5f9",topic="absent"}'] == 1
+
+    pf.master.lacp_rate = LacpRate.FAST
+    rig.pass_time(relay, 2)
+    warnings.update(relay.snapshot())
+    assert warnings.topics["ens5f0"]["slow-rate"] is False
+    pf.master.lacp_rate = LacpRate.SLOW
+    rig.forget()
+    rig.pass_time(relay, 2)
+    warnings.update(relay.snapshot())
+    assert warned(rig) == [("ens5f0", "slow-rate")]
+
+
+def in_no_bond(_kernel, pf):
+    pf.master = None
+
+
+def in_another_mode(_kernel, pf):
+    pf.master.mode = BondMode.ACTIVE_BACKUP
+
+
+def not_alone(kernel, pf):
+    kernel.add_pf("other").master = pf.master
+
+
+@pytest.mark.parametrize(
+    ("wrong", "topic", "said"),
+    [
+        (in_no_bond, "bond", False),
+        (in_another_mode, "bond-mode", False),
+        (not_alone, "ports", True),
+    ],
+)
+def test_pf_that_is_not_set_up_for_it_is_metered(rig, warnings, wrong, topic, said):
+    """Where the relay calls a PF not ready, it says why and what to do: once is enough."""
+    wrong(rig.kernel, rig.pf())
+    relay = rig.relay()
+    warnings.update(relay.snapshot())
+    assert warnings.topics["ens5f0"][topic]
+    assert (("ens5f0", topic) in warned(rig)) == said
+
+
+def test_outage_is_no_warning(rig, warnings):
+    pf = rig.pf()
+    relay = rig.relay()
+    warnings.update(relay.snapshot())
+    before = warnings.topics
+    rig.forget()
+    pf.lacp_expire()
+    for _ in range(3):
+        rig.pass_time(relay, 70)
+        warnings.update(relay.snapshot())
+    assert warnings.topics == before
+    assert not warned(rig)
+
+
+def test_pf_that_is_watched_no_more_is_warned_of_no_more(rig, warnings):
+    rig.pf()
+    relay = rig.relay("ens5f0", "ens5f9")
+    warnings.update(relay.snapshot())
+    assert set(warnings.topics) == {"ens5f0", "ens5f9"}
+    warnings.update({"ens5f0": relay.snapshot()["ens5f0"]})
+    assert set(warnings.topics) == {"ens5f0"}
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A CA, a certificate of it for 127.0.0.1, and one of another CA: name.pem and name.key."""
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl here to make certificates with")
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*words):
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for ca in ("ca", "other-ca"):
+        openssl(
+            "req", "-x509", *key, "-subj", f"/CN={ca}", "-keyout", f"{ca}.key", "-out", f"{ca}.pem"
+        )
+    for name, ca in (("good", "ca"), ("bad", "other-ca")):
+        openssl(
+            "req", *key, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"
+        )
+        (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
+        signed = ("-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial", "-extfile", "san")
+        openssl("x509", "-req", "-in", f"{name}.csr", *signed, "-out", f"{name}.pem")
+    return folder
+
+
+def get(port, path, ca, shown=None):
+    context = ssl.create_default_context(cafile=ca)
+    if shown:
+        context.load_cert_chain(shown.with_suffix(".pem"), shown.with_suffix(".key"))
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=LIMIT)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_metrics_by_tls_are_for_those_who_show_a_certificate(certificates):
+    tls = tuple(certificates / name for name in ("good.pem", "good.key", "ca.pem"))
+    ca = certificates / "ca.pem"
+    with serve_http("127.0.0.1:0", lambda: b"x\n", lambda: True, lambda: True, tls=tls) as port:
+        with socket.create_connection(("127.0.0.1", port)):  # who says nothing holds up nobody
+            assert get(port, "/metrics", ca, certificates / "good") == 200
+        assert get(port, "/metrics", ca) == 403
+        assert get(port, "/readyz", ca) == 200
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            get(port, "/metrics", ca, certificates / "bad")
+        plain = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+        plain.request("GET", "/metrics")
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            plain.getresponse()
+        plain.close()
+
+
+def test_certificate_that_cannot_be_read_is_an_error(certificates):
+    tls = tuple(certificates / name for name in ("none.pem", "good.key", "ca.pem"))
+    serving = serve_http("127.0.0.1:0", bytes, bool, bool, tls=tls)
+    with pytest.raises(OSError, match="No such file"):
+        serving.__enter__()
+
+
+def test_tls_is_whole_or_not_at_all(tmp_path):
+    cert = tmp_path / "cert"
+    with pytest.raises(ValueError, match="go together"):
+        Outlets(metrics=":1", metrics_cert=cert)
+    with pytest.raises(ValueError, match="go together"):
+        Outlets(metrics_cert=cert, metrics_key=cert, metrics_ca=cert)
+    assert Outlets(metrics=":1").tls() is None
+    assert Outlets(":1", cert, cert, cert).tls() == (cert, cert, cert)
+
+
+# A file for node_exporter
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_textfile_is_written_again_and_again_and_goes_with_us(tmp_path, monkeypatch):
+    monkeypatch.setattr(textfile, "EVERY", 0.01)
+    path = tmp_path / "pfstatus.prom"
+    texts = iter(f"metric {n}\n".encode() for n in range(10**9))
+    with keep_textfile(path, lambda: next(texts), pytest.fail):
+        wait_for(path.exists)
+        first = path.read_text()
+        wait_for(lambda: path.read_text() not in ("", first))
+        assert path.stat().st_mode & 0o777 == 0o644
+    assert not list(tmp_path.iterdir())
+
+
+def test_textfile_that_cannot_be_written_is_said_once_and_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(textfile, "EVERY", 0.01)
+    path = tmp_path / "folder" / "pfstatus.prom"
+    said, tried = [], []
+    with keep_textfile(path, lambda: tried.append(1) or b"metric 1\n", said.append):
+        wait_for(lambda: len(tried) > 3)
+        assert [exc.errno for exc in said] == [errno.ENOENT]
+        path.parent.mkdir()
+        wait_for(path.exists)
+
+
+def test_textfile_that_node_exporter_would_not_read_is_refused(tmp_path):
+    keeping = keep_textfile(tmp_path / "pfstatus.txt", bytes, pytest.fail)
+    with pytest.raises(ValueError, match=r"end with \.prom"):
+        keeping.__enter__()
+
+
+# Lines for people
+
+
+def test_lines_for_people_have_time_level_pf_and_what(tmp_path, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    fields = {
+        "interface": "ens5f0",
+        "reason": "expired",
+        "actor": PortState(0x8F),
+        "partner": None,
+    }
+    warning = {"interface": "ens5f0", "topic": "ports", "problem": "It has 2.", "remedy": None}
+    reports = [
+        Report(1_700_000_000_012_345_678, Kind.STARTED, {}),
+        Report(1_700_000_000_112_345_678, Kind.LACP_DOWN, fields),
+        Report(1_700_000_000_112_345_678, Kind.LACP_STILL_DOWN, fields),
+        Report(1_700_000_001_000_000_000, Kind.WARNED, warning),
+    ]
+    with (tmp_path / "log").open("w+") as stream:
+        text_lines(stream)(reports)
+        stream.seek(0)
+        assert stream.read() == (
+            "22:13:20.012 INFO  -: Starting application\n"
+            "22:13:20.112 INFO  ens5f0: lacp is down reason=expired actor=0x8f\n"
+            "22:13:21.000 WARN  ens5f0: pf wants mending before an outage topic=ports "
+            'problem="It has 2."\n'
+        )
+    assert json.loads(reports[3].to_json())["remedy"] is None
