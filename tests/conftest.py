@@ -117,9 +117,12 @@ def virtual(monkeypatch: pytest.MonkeyPatch) -> Clock:
     for module in (
         "_wire",
         "monitor",
+        "relay.checks",
+        "relay.groups",
         "relay.loop",
         "relay.narrator",
         "relay.setter",
+        "relay.worker",
         "testing.links",
     ):
         monkeypatch.setattr(f"pfstatus.{module}.time", clock)

@@ -30,7 +30,7 @@ AUTO, ENABLE, DISABLE = VfLinkState
 @pytest.fixture
 def sysfs(monkeypatch, tmp_path):
     """The folder ``device`` of a PF, in a sysfs of our own that the relay looks at."""
-    monkeypatch.setattr("pfstatus.relay.loop.NumVfs", partial(NumVfs, root=tmp_path))
+    monkeypatch.setattr("pfstatus.relay.checks.NumVfs", partial(NumVfs, root=tmp_path))
 
     def make(pf):
         device = tmp_path / "ens5f0" / "device"

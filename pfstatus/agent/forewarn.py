@@ -13,7 +13,7 @@ from pfstatus.values import LacpStatus, VfLinkState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pfstatus.relay.loop import Snapshot
+    from pfstatus.relay.pf import Snapshot
 
 _EVERY = 60.0
 """Seconds after which a PF is looked at again though nothing of it seems to have changed: nobody

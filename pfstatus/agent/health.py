@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from pfstatus.relay.loop import Snapshot
+    from pfstatus.relay.pf import Snapshot
 
 VERSION = 1
 """Of the format: what is in it stays, more may come."""
