@@ -107,7 +107,7 @@ bench: setup-bench build/bench/netlink build/bench/floor
 bench-check: setup-bench build/bench/netlink build/bench/floor
 	$(LAB) --exact --timeout 3600 --results results/bench-check -- sh -c '\
 		$(VENV)/python tests/bench/netlink.py --ours && \
-		$(VENV)/python tests/bench/reaction.py --relay pfstatus'
+		$(VENV)/python tests/bench/reaction.py --relay pfstatus --cases "^[0-9]+ VFs"'
 	$(VENV)/python tests/bench/check.py results/bench-check $(WRITE)
 
 build/bench/floor: tests/bench/floor.c
