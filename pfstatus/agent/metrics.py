@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from pfstatus.agent.lacpdus import Lacpdus
-    from pfstatus.relay.loop import Relay, Snapshot
+    from pfstatus.relay.loop import Relay
+    from pfstatus.relay.pf import Snapshot
     from pfstatus.relay.report import Report
 
 _TURNS = {Kind.LACP_UP: "up", Kind.LACP_DOWN: "down", Kind.LACP_UNKNOWN: "unknown"}
