@@ -9,6 +9,8 @@
 #   make lab-heartbeat  a mute switch, noticed before the kernel does
 #   make lab-switches  Open vSwitch and teamd as the switch
 #   make lab-matrix  the lab on each kernel series that the archive offers
+#   make cluster-test  the operator against real API servers, which it builds the first time, in 10
+#                 minutes (KUBECONFIG=file: against that cluster)
 #   make cni-test CNI_BIN=folder  the CNI plugins behind the real sriov-cni and bond-cni
 #   make docs     the documentation, into build/docs
 #   make wheel    the sdist and a wheel with libnl in it, tried on each Python there is, into dist/
@@ -20,9 +22,10 @@ PYTHON ?= python3
 export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
+CLUSTER_TEST := tests/kubernetes/test_cluster.py
 LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat switches)
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches lab-matrix cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches lab-matrix cluster-test cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -48,8 +51,14 @@ test-c: setup-test
 	PATH="$(CURDIR)/$(VENV):$$PATH" tests/c/run.sh
 
 # The kernel of this machine, in network namespaces, is one of the rings: root, or a user namespace.
+# The operator's against real API servers are left out where those have not been built.
 test-python: setup-test
-	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench -q -n auto
+	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench --ignore=$(CLUSTER_TEST) -q -n auto
+	$(VENV)/pytest $(CLUSTER_TEST) -q
+
+cluster-test: setup-build
+	[ -n "$$KUBECONFIG" ] || tests/kubernetes/servers.sh
+	$(VENV)/pytest $(CLUSTER_TEST) -q --durations=5 $(if $(K),-k '$(K)')
 
 lab: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
 	$(LAB) --timeout 1500 --results results/lab -- \

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pfstatus.operator.render import holds
+from pfstatus.operator.render import holds, is_current
 from pfstatus.operator.resource import Key, Object, belongs_to_us, key_of, owner_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def changes(
         for key, wanted in decision.daemonsets.items()
         if key not in live
         or key in gone
-        or ("deletionTimestamp" not in live[key]["metadata"] and not holds(live[key], wanted))
+        or ("deletionTimestamp" not in live[key]["metadata"] and not is_current(live[key], wanted))
     ]
     statuses = []
     for resource in resources:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pfstatus.operator.conflict import refused, shared_pfs
 from pfstatus.operator.ports import assign
-from pfstatus.operator.render import Settings, daemonset, holds, port_of
+from pfstatus.operator.render import Settings, daemonset, is_current, port_of
 from pfstatus.operator.resource import (
     DAEMONSET_PREFIX,
     LABEL_LENGTH,
@@ -123,7 +123,7 @@ def decide(
         statuses[monitor.key] = status_of(
             monitor,
             found,
-            current=wanted is not None and holds(found, wanted),
+            current=found is not None and wanted is not None and is_current(found, wanted),
             refusal=refusal,
             troubles=(troubles or {}).get(monitor.key, known),
             now=now,

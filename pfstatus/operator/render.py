@@ -230,6 +230,14 @@ def daemonset(monitor: Monitor, settings: Settings, port: int) -> Object:
     return rendered
 
 
+def is_current(live: Object, wanted: Object) -> bool:
+    """Whether a DaemonSet says all that it is to say.
+
+    What it is, it need not say: a LIST of a built-in kind leaves apiVersion and kind out.
+    """
+    return all(holds(live.get(part), wanted[part]) for part in ("metadata", "spec"))
+
+
 def holds(live: Any, wanted: Any) -> bool:
     """Whether all that is wanted is there. What the API server or an admin added may be, too."""
     if isinstance(wanted, dict):

@@ -33,7 +33,7 @@ class Refusal:
 
 
 def trouble_of(pod: Object) -> Trouble | None:
-    """Say what is wrong with an agent's pod; None where it is ready, or going."""
+    """Say what is wrong with an agent's pod; None where it is ready, going, or just made."""
     if "deletionTimestamp" in pod["metadata"]:
         return None
     status = pod.get("status") or {}
@@ -54,6 +54,8 @@ def trouble_of(pod: Object) -> Trouble | None:
     if unscheduled.get("status") == "False":
         message = unscheduled.get("message", "")[:MESSAGE_LENGTH]
         return Trouble(node, unscheduled.get("reason", "Unschedulable"), message)
+    if not node:
+        return None
     message = conditions.get("Ready", {}).get("message", "")[:MESSAGE_LENGTH]
     return Trouble(node, status.get("reason") or "NotReady", message)
 

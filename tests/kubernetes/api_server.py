@@ -180,6 +180,11 @@ class _Handler(BaseHTTPRequestHandler):
                     if below(where, path)
                 ]
                 items = items[: int(query["limit"])] if "limit" in query else items
+                if "pfstatusrelay" not in path:  # of a built-in kind they do not say what they are
+                    items = [
+                        {name: found[name] for name in found if name not in {"apiVersion", "kind"}}
+                        for found in items
+                    ]
                 metadata = {"resourceVersion": str(server.version)}
                 return 200, {"metadata": metadata, "items": items}
             if self.command == "POST":

@@ -52,6 +52,8 @@ class Cluster:
     def apply(self, wanted):
         before = self.daemonsets.get(key_of(wanted), {})
         stored = copy.deepcopy(wanted)
+        # In a LIST, items of a built-in kind do not say what they are.
+        del stored["apiVersion"], stored["kind"]
         stored["metadata"] |= {"uid": f"ds-{wanted['metadata']['name']}"}
         stored["metadata"]["generation"] = next(self.generations)
         stored["spec"]["revisionHistoryLimit"] = 10

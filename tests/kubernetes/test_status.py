@@ -54,7 +54,12 @@ def pod(*, ready=False, node="w0", conditions=(), deleting=False, **status):
             Trouble("", "Unschedulable", "0/3 nodes are available"),
             id="unschedulable",
         ),
-        pytest.param({"metadata": {}}, Trouble("", "NotReady", ""), id="nothing known"),
+        pytest.param({"metadata": {}}, None, id="just made: no node yet"),
+        pytest.param(
+            {"metadata": {}, "spec": {"nodeName": "w0"}},
+            Trouble("w0", "NotReady", ""),
+            id="nothing known",
+        ),
     ],
 )
 def test_a_pod_says_what_troubles_its_node(found, trouble):
