@@ -14,6 +14,8 @@
 #   make cni-test CNI_BIN=folder  the CNI plugins behind the real sriov-cni and bond-cni
 #   make docs     the documentation, into build/docs
 #   make wheel    the sdist and a wheel with libnl in it, tried on each Python there is, into dist/
+#   make image    a container image of agent and operator, from dist/   (BASE=debootstrap: made from
+#                 Debian's packages, where no registry of images is reached)
 #   make bench    figures, side by side with peers, by an exact clock
 #   make bench-check  fails where something takes 5 % longer than the baseline
 #   make fuzz     the fuzzers, until Ctrl-C
@@ -25,7 +27,7 @@ LAB := $(PYTHON) tests/lab/vm.py
 CLUSTER_TEST := tests/kubernetes/test_cluster.py
 LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat switches)
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches lab-matrix cluster-test cni-test docs wheel bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -105,6 +107,9 @@ docs: setup-docs
 # PYTHONS="/path/to/python3.12 /path/to/python3.13" where they are not on the path.
 wheel: setup-build
 	tests/package/wheel.sh
+
+image:
+	tests/package/image.sh
 
 bench: setup-bench build/bench/netlink build/bench/floor
 	$(VENV)/python tests/bench/footprint.py

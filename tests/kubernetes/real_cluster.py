@@ -17,6 +17,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import SubprocessError
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -54,7 +55,7 @@ def wait_until(what: str, true: Any, timeout: float = 120) -> Any:
     while time.monotonic() < deadline:
         try:
             found = true()
-        except (AssertionError, LookupError, ValueError, subprocess.SubprocessError) as error:
+        except (AssertionError, LookupError, OSError, ValueError, SubprocessError) as error:
             last = error
         else:
             if found:
@@ -101,10 +102,17 @@ class Kubectl:
 
 
 class RealCluster:
-    """The servers, until ``close()``."""
+    """The servers, until ``close()``.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    Args:
+        programs: where they are.
+        folder: for their files.
+        fast: the controller manager may ask as often as it likes, and nodes are ready when made.
+    """
+
+    def __init__(self, programs: Path, folder: Path, *, fast: bool = False) -> None:
         self.programs = programs
+        self.fast = fast
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.etcd_port, self.a_port, self.b_port = free_port(), free_port(), free_port()
@@ -248,7 +256,9 @@ class RealCluster:
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--proxy-client-cert-file=proxy.crt", "--proxy-client-key-file=proxy.key",
-            "--disable-admission-plugins=ServiceAccount", "--service-cluster-ip-range=10.0.0.0/24",
+            "--disable-admission-plugins=ServiceAccount"
+            + (",TaintNodesByCondition" if self.fast else ""),
+            "--service-cluster-ip-range=10.0.0.0/24",
             "--cert-dir=a-certs",
         )  # fmt: skip
         self._ready("a", self.a_port)
@@ -260,6 +270,7 @@ class RealCluster:
             "--root-ca-file=ca.crt", "--leader-elect=false", "--port=0", "--secure-port=0",
             "--controllers=daemonset,garbagecollector,namespace,serviceaccount,serviceaccount-token,"
             "clusterrole-aggregation",
+            *(["--kube-api-qps=2000", "--kube-api-burst=4000"] if self.fast else []),
         )  # fmt: skip
 
     def _run_b(self, *more: str) -> None:
