@@ -53,7 +53,11 @@ def _environment(monitor: Monitor) -> list[Object]:
 
 def _arguments(monitor: Monitor, metrics: str) -> list[str]:
     spec = monitor.spec
-    found = [f"--metrics={metrics}"]
+    key = monitor.key
+    found = [
+        f"--metrics={metrics}",
+        f"--health-file=/run/pfstatus/health-{key.namespace}.{key.name}.json",
+    ]
     if "restore" in spec:
         found.append(f"--restore={spec['restore']}")
     if "onExit" in spec:

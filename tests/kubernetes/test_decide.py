@@ -345,7 +345,12 @@ def test_a_resource_of_the_reference_makes_the_references_pod():
     assert pod["serviceAccountName"] == "pf-status-relay-operator-pf-status-relay"
     assert "nodeSelector" not in pod
     assert "tolerations" not in pod
-    assert pod["containers"][0]["command"] == ["pfstatus", "relay", "--metrics=127.0.0.1:9143"]
+    assert pod["containers"][0]["command"] == [
+        "pfstatus",
+        "relay",
+        "--metrics=127.0.0.1:9143",
+        f"--health-file=/run/pfstatus/health-{NAMESPACE}.a.json",
+    ]
     assert environment(pod) == {
         "PF_STATUS_RELAY_INTERFACES": "eth0,eth1",
         "PF_STATUS_RELAY_POLLING_INTERVAL": "1000",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ from test_decide import clusters
 
 import pfstatus.operator.__main__ as program
 from pfstatus import Relay
+from pfstatus.agent.health import HealthFile
 from pfstatus.agent.metrics import Metrics as AgentMetrics
 from pfstatus.operator.conflict import shared_pfs
 from pfstatus.operator.decide import decide
@@ -66,7 +68,7 @@ def test_overlays_render_to_valid_objects(overlay):
 
 
 @NEEDS_KUBECTL
-@pytest.mark.parametrize("component", ["all-namespaces", "prometheus"])
+@pytest.mark.parametrize("component", ["all-namespaces", "node-problem-detector", "prometheus"])
 def test_components_go_with_the_overlays(component, tmp_path):
     parts = tmp_path / "kubernetes"
     shutil.copytree(EXAMPLES, parts)
@@ -102,6 +104,36 @@ def test_alerts_are_about_metrics_that_there_are():
     for group in rules["spec"]["groups"]:
         for rule in group["rules"]:
             assert set(re.findall(r"pfstatus_\w+", rule["expr"])) <= there
+
+
+def test_node_problem_detector_is_told_what_the_agents_know(tmp_path):
+    plugin = EXAMPLES / "components" / "node-problem-detector" / "uplinks"
+
+    def says():
+        ran = subprocess.run(
+            [plugin, tmp_path], check=False, capture_output=True, text=True, timeout=60
+        )
+        return ran.returncode, ran.stdout
+
+    assert says() == (2, "no agent tells of its PFs\n")
+    with FakeKernel() as kernel:
+        pfs = [kernel.add_pf(name, vfs=1) for name in ("ens5f0", "ens5f1")]
+        for pf in pfs:
+            kernel.add_bond(f"bond-{pf.name}", pf)
+        with Relay("ens5f0", "ens5f1", session=kernel.session(), report=list) as relay:
+            file = tmp_path / "health-n.a.json"
+            health = HealthFile(file, list)
+            relay.turn(0)
+            relay.turn(0.1)
+            health.update(relay.snapshot())
+            assert says() == (0, "LACP is up on all SR-IOV PFs\n")
+            pfs[1].lacp_expire()
+            for _ in range(5):
+                relay.turn(0.05)
+            health.update(relay.snapshot())
+            assert says() == (1, "ens5f1 expired\n")
+            os.utime(file, (0, 0))
+            assert says() == (2, "no agent tells of its PFs\n")
 
 
 def prometheus_asks(labels):
