@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
 import random
 import threading
 import time
@@ -28,6 +29,9 @@ SHORTEST_GAP, LONGEST_GAP = 1.0, 10.0
 """Seconds between two turns: longer while something changes all the time."""
 PODS_EVERY = 60.0
 """Seconds between two looks at the pods of a DaemonSet with nodes in trouble."""
+PODS_AT_ONCE = 10
+"""DaemonSets whose pods a turn looks at: an API server reads all of the namespace's for each, and
+what is to be written must not wait for that."""
 WRITES_PER_SECOND, WRITES_AT_ONCE = 20.0, 40.0
 
 
@@ -273,24 +277,26 @@ class Loop:
     ) -> dict[Key, list[Object]]:
         """Look at pods, where a DaemonSet says that some are unready and nobody has just looked."""
         live = {key_of(found): found for found in daemonsets}
-        found: dict[Key, list[Object]] = {}
-        unready = set()
+        unready = {}
         for monitor in map(Monitor.read, resources):
             status = live.get(monitor.daemonset, {}).get("status") or {}
-            if status.get("numberReady", 0) >= status.get("desiredNumberScheduled", 0):
-                continue
-            unready.add(monitor.key)
-            looked = self._looked.get(monitor.key)
-            if looked is not None and self._clock() < looked + PODS_EVERY:
-                continue
-            self._looked[monitor.key] = self._clock()
+            if status.get("numberReady", 0) < status.get("desiredNumberScheduled", 0):
+                unready[monitor.key] = monitor.daemonset
+        now = self._clock()
+        self._looked = {key: when for key, when in self._looked.items() if key in unready}
+        due = [key for key in unready if now >= self._looked.get(key, -math.inf) + PODS_EVERY]
+        due.sort(key=lambda key: (self._looked.get(key, -math.inf), key))
+        if len(due) > PODS_AT_ONCE:
+            self.wake()
+        found: dict[Key, list[Object]] = {}
+        for key in due[:PODS_AT_ONCE]:
+            self._looked[key] = now
             troubles = set()
-            for pod in self._cluster.pods(monitor.daemonset):
+            for pod in self._cluster.pods(unready[key]):
                 trouble = trouble_of(pod)
                 if trouble is not None:
                     troubles.add(trouble)
                 if len(troubles) == MOST_TROUBLED:
                     break
-            found[monitor.key] = troubled(troubles)
-        self._looked = {key: when for key, when in self._looked.items() if key in unready}
+            found[key] = troubled(troubles)
         return found

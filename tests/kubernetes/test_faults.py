@@ -6,7 +6,9 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
+import objects
 import pytest
 from api_server import CUT, CUT_AFTER, ApiServer
 from lightkube.config.kubeconfig import KubeConfig
@@ -18,7 +20,7 @@ from pfstatus.operator import loop as loop_module
 from pfstatus.operator import watch as watch_module
 from pfstatus.operator.cluster import WATCHED, Cluster
 from pfstatus.operator.lease import DURATION, MARGIN, Lease, NotLeadingError
-from pfstatus.operator.loop import Loop
+from pfstatus.operator.loop import PODS_EVERY, Loop
 from pfstatus.operator.watch import Watcher
 
 MONITORS = f"/apis/pfstatusrelay.openshift.io/v1alpha1/namespaces/{NAMESPACE}/pflacpmonitors"
@@ -300,6 +302,32 @@ def test_pods_are_read_where_a_daemonset_says_that_some_are_not_ready(server, co
     [trouble] = status(server, "a")["troubledNodes"]
     assert (trouble["name"], trouble["reason"]) == ("w3", "ImagePullBackOff")
     assert server.count()["GET", "pods"] == 1
+
+
+def test_a_turn_reads_the_pods_of_ten_daemonsets_and_the_next_turn_of_others():
+    cluster = objects.Cluster(*(monitor(f"m{n:02}", f"eth{n}") for n in range(25)))
+    looked = []
+    now = [0.0]
+    writer = SimpleNamespace(
+        monitors=lambda: cluster.list()[0],
+        daemonsets=lambda: cluster.list()[1],
+        pods=lambda daemonset: looked.append(daemonset) or iter(()),
+        apply=cluster.apply,
+        set_status=cluster.set_status,
+        event=lambda _event: None,
+    )
+    ended = threading.Event()
+    ended.set()  # its writes wait for nothing
+    loop = Loop(writer, SETTINGS, time_left=lambda: 1.0, stop=ended, clock=lambda: now[0])
+    loop.turn()
+    for name in range(25):
+        cluster.schedule(f"m{name:02}", 3, ready=1)
+    for expected in (10, 20, 25, 25):
+        loop.turn()
+        assert len(looked) == len(set(looked)) == expected
+    now[0] = PODS_EVERY
+    loop.turn()
+    assert looked[25:] == looked[:10], "a minute later, those first that were first"
 
 
 # ---- Two operators
