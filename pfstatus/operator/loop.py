@@ -290,6 +290,8 @@ class Loop:
             self.wake()
         found: dict[Key, list[Object]] = {}
         for key in due[:PODS_AT_ONCE]:
+            if self._stop.is_set():
+                break
             self._looked[key] = now
             troubles = set()
             for pod in self._cluster.pods(unready[key]):

@@ -82,7 +82,9 @@ def cluster(tmp_path_factory):
     finally:
         if GIVEN:
             cluster.kubectl.run("delete", "nodes", "-l", LABEL, check=False)
-            cluster.kubectl.run("delete", "-f", str(EXAMPLES / "install.yaml"), check=False)
+            cluster.kubectl.run(
+                "delete", "--wait=false", "-f", str(EXAMPLES / "install.yaml"), check=False
+            )
         cluster.close()
 
 

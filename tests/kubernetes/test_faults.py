@@ -304,7 +304,8 @@ def test_pods_are_read_where_a_daemonset_says_that_some_are_not_ready(server, co
     assert server.count()["GET", "pods"] == 1
 
 
-def test_a_turn_reads_the_pods_of_ten_daemonsets_and_the_next_turn_of_others():
+def test_a_turn_reads_the_pods_of_ten_daemonsets_and_the_next_turn_of_others(monkeypatch):
+    monkeypatch.setattr(loop_module, "WRITES_AT_ONCE", 1000)
     cluster = objects.Cluster(*(monitor(f"m{n:02}", f"eth{n}") for n in range(25)))
     looked = []
     now = [0.0]
@@ -316,9 +317,8 @@ def test_a_turn_reads_the_pods_of_ten_daemonsets_and_the_next_turn_of_others():
         set_status=cluster.set_status,
         event=lambda _event: None,
     )
-    ended = threading.Event()
-    ended.set()  # its writes wait for nothing
-    loop = Loop(writer, SETTINGS, time_left=lambda: 1.0, stop=ended, clock=lambda: now[0])
+    stop = threading.Event()
+    loop = Loop(writer, SETTINGS, time_left=lambda: 1.0, stop=stop, clock=lambda: now[0])
     loop.turn()
     for name in range(25):
         cluster.schedule(f"m{name:02}", 3, ready=1)
@@ -328,6 +328,9 @@ def test_a_turn_reads_the_pods_of_ten_daemonsets_and_the_next_turn_of_others():
     now[0] = PODS_EVERY
     loop.turn()
     assert looked[25:] == looked[:10], "a minute later, those first that were first"
+    stop.set()
+    loop.turn()
+    assert len(looked) == 35, "whoever is to end reads no more"
 
 
 # ---- Two operators
