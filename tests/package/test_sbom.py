@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
-import sys
 import zipfile
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import sbom
+spec = importlib.util.spec_from_file_location("sbom", Path(__file__).with_name("sbom.py"))
+sbom = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sbom)
 
 METADATA = (
     "Metadata-Version: 2.4\nName: Some_Thing\nVersion: 1.2\nLicense-Expression: MIT\n\nText\n"
