@@ -7,7 +7,7 @@
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
 #   make lab-crowd  64 PFs that lose LACP at once, minutes of them
 #   make lab-heartbeat  a mute switch, noticed before the kernel does
-#   make lab-switches  Open vSwitch and teamd as the switch
+#   make lab-switches  Open vSwitch and teamd as the switch, with the relay and with heartbeats
 #   make lab-matrix  the lab on each kernel series that the archive offers
 #   make cluster-test  the operator against real API servers, which it builds the first time, in 10
 #                 minutes (KUBECONFIG=file: against that cluster)

@@ -37,6 +37,8 @@ class Switch(ABC):
         }
         self._root = root
         self._running: list[subprocess.Popen[bytes]] = []
+        self._daemon: tuple[str, ...] = ()
+        """The command that speaks LACP, the last of those that run."""
 
     def __enter__(self) -> Self:
         self.port.disturbed = True
@@ -81,6 +83,14 @@ class Switch(ABC):
         for process in self._running:
             process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
 
+    def restart(self) -> None:
+        """Kills what speaks LACP, as a crash does, and starts it again at once."""
+        self.port.disturbed = True
+        process = self._running.pop()
+        process.kill()
+        process.wait(10)
+        self._spawn(*self._daemon)
+
     @abstractmethod
     def negotiated(self) -> bool:
         """Whether LACP is up by its own account."""
@@ -96,6 +106,13 @@ class Switch(ABC):
 
     def _run(self, *command: str) -> str:
         return run(*self._inside(*command), env=self._env)
+
+    def _shown(self, *command: str) -> str:
+        """What a program says of itself; nothing while it does not listen yet."""
+        try:
+            return self._run(*command)
+        except RuntimeError:
+            return ""
 
 
 class OpenVSwitch(Switch):
@@ -113,13 +130,14 @@ class OpenVSwitch(Switch):
         self._spawn(
             "ovsdb-server", "--remote=punix:" + str(state / "db.sock"), str(state / "conf.db")
         )
-        wait_for((state / "db.sock").exists, _START_SECONDS, "ovsdb-server")
-        self._run("ovs-vsctl", "--no-wait", "init")
-        self._spawn(
+        # Its socket is there a moment before it listens.
+        self._run("ovs-vsctl", "--retry", f"--timeout={_START_SECONDS:.0f}", "--no-wait", "init")
+        self._daemon = (
             str(self._root / "usr/lib/openvswitch-switch/ovs-vswitchd"),
             f"unix:{state}/db.sock",
             f"--unixctl={state}/ctl",
         )
+        self._spawn(*self._daemon)
         ip(
             "link add ovs0 type veth peer name ovs1",
             "link set ovs1 master br0",
@@ -137,13 +155,15 @@ class OpenVSwitch(Switch):
 
     def _end(self) -> None:
         self.pause(False)
-        self._run("ovs-appctl", "-t", "/run/openvswitch/ctl", "exit", "--cleanup")
-        self._running[-1].wait(_START_SECONDS)  # until then the kernel's datapath has the port
+        if self._daemon:
+            self._run("ovs-appctl", "-t", "/run/openvswitch/ctl", "exit", "--cleanup")
+            self._running[-1].wait(_START_SECONDS)  # until then the kernel's datapath has the port
         super()._end()
-        ip("link del ovs0", netns="sw")
+        if "ovs0" in {link["ifname"] for link in links("sw")}:
+            ip("link del ovs0", netns="sw")
 
     def negotiated(self) -> bool:
-        shown = self._run(
+        shown = self._shown(
             "ovs-appctl", "-t", "/run/openvswitch/ctl", "lacp/show", self.port.switch_port
         )
         return "status: active negotiated" in shown
@@ -162,14 +182,15 @@ class Teamd(Switch):
             "ports": {sw: {}},
         }
         ip(f"link set {sw} down", netns="sw")
-        self._spawn("teamd", "-U", "-c", json.dumps(config))
+        self._daemon = ("teamd", "-o", "-U", "-c", json.dumps(config))
+        self._spawn(*self._daemon)
         wait_for(
             lambda: "team0" in {link["ifname"] for link in links("sw")}, _START_SECONDS, "teamd"
         )
         ip("link set team0 master br0", "link set team0 up", netns="sw")
 
     def negotiated(self) -> bool:
-        return '"state": "current"' in self._run("teamdctl", "team0", "state", "dump")
+        return '"state": "current"' in self._shown("teamdctl", "team0", "state", "dump")
 
 
 SWITCHES = (OpenVSwitch, Teamd)
