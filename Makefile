@@ -8,6 +8,7 @@
 #   make lab-crowd  64 PFs that lose LACP at once, minutes of them
 #   make lab-heartbeat  a mute switch, noticed before the kernel does
 #   make lab-switches  Open vSwitch and teamd as the switch, with the relay and with heartbeats
+#   make soak-heartbeat DURATION=600  heartbeats with nothing wrong, for so many seconds
 #   make lab-matrix  the lab on each kernel series that the archive offers
 #   make cluster-test  the operator against real API servers, which it builds the first time, in 10
 #                 minutes (KUBECONFIG=file: against that cluster)
@@ -27,7 +28,7 @@ LAB := $(PYTHON) tests/lab/vm.py
 CLUSTER_TEST := tests/kubernetes/test_cluster.py
 LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat switches)
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -73,6 +74,10 @@ lab-crowd: setup-lab
 # Against the kernel's own three seconds: for a machine that does nothing else.
 lab-heartbeat: setup-lab
 	$(LAB) --timeout 900 -- $(VENV)/python -m pytest tests/lab/test_heartbeat.py -q -p no:cacheprovider
+
+DURATION ?= 600
+soak-heartbeat: setup-lab
+	$(LAB) --timeout $$(($(DURATION) + 300)) -- $(VENV)/python tests/lab/heartbeat.py --soak $(DURATION)
 
 # Programs that others wrote as the switch; the first time they are downloaded.
 lab-switches: setup-switches

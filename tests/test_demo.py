@@ -30,9 +30,9 @@ def told(demo, tell) -> list[str]:
     stage._say = lambda _who, text, *_: texts.append(text)
     stage._port = SimpleNamespace(pf="pf0")
     stage._silent = True
-    stage.relay = None
+    stage._relay = None
     stage.seen = SimpleNamespace(
-        pf=SimpleNamespace(turned_ns=0, has_link=lambda: True),
+        pf=SimpleNamespace(turned_ns=0, has_link=lambda: True, lacp=[demo.Change(0, "expired")]),
         bond=SimpleNamespace(active="pf0v0", links={}),
     )
     tell(stage)
@@ -40,8 +40,9 @@ def told(demo, tell) -> list[str]:
 
 
 def test_words_fit_a_terminal(demo):
-    none = demo.Figures(*[123.456] * 6, 12345, *[123.456] * 3)
-    texts = [demo.TOPOLOGY, demo.INTRODUCTION, demo.NOTES, demo.summary(none, none, 12345)]
+    none = demo.Figures(*[123.456] * 7, 12345, *[123.456] * 3)
+    shown = demo.summary([none] * 3, [12345] * 2)
+    texts = [demo.TOPOLOGY, demo.INTRODUCTION, demo.NOTES, shown]
     for line in "\n".join(texts).splitlines():
         assert len(line) <= COLUMNS, line
 

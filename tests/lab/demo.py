@@ -1,4 +1,5 @@
-"""The relay at work, told as it happens: a switch port dies in silence, without and with it.
+"""The relay at work, told as it happens: a switch port dies in silence, without it, with it, and
+with a heartbeat.
 
     python3 tests/lab/vm.py --results results/demo -- python tests/lab/demo.py [--color]
 
@@ -9,11 +10,13 @@ import argparse
 import json
 import os
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from nic import Record
 from picture import draw
@@ -50,18 +53,30 @@ network port (a physical function, PF) of the node. The pod's bond, net0, uses
 one way, and takes the other when a VF loses its link; that is all it can see.
 Between each PF and the switch runs LACP.
 
-Twice the switch goes mute on pf0's port for 8 seconds: it sends neither data
-nor LACP, while the cable keeps its link. First without the relay, then with it.
-The pod pings the switch all the time, some 40 times a second. Kernel, bonding,
-LACP and netlink are real; the NIC and the cables are simulated, the switch is a
+Three times the switch goes mute on pf0's port for 8 seconds: it sends neither
+data nor LACP, while the cable keeps its link. First without the relay, then
+with it, then with its heartbeat, by which it asks the switch for LACPDUs. The
+pod pings the switch all the time, some 40 times a second. Kernel, bonding, LACP
+and netlink are real; the NIC and the cables are simulated, the switch is a
 Linux bridge."""
 
 NOTES = """\
-Detection is LACP's own: 3 s after the last heartbeat, which was up to 1 s
-before the fault. What the relay adds is the time to the last VF. The pod's bond
-then looks at its VFs every 100 ms. The switch was mute but not deaf. Were it
-both, loss would be noticed just as fast; but then both ends send slowly, and
-LACP itself takes up to 30 s to come back once the fault is over."""
+LACP itself takes 3 s after the last LACPDU, which was up to 1 s before the
+fault. With --heartbeat pulse the switch is asked for LACPDUs that it must send
+at once; when it does not, the relay knows before the kernel. What the relay
+adds is the time to the last VF. The pod's bond then looks at its VFs every
+100 ms. The switch was mute but not deaf. Were it both, loss would be noticed
+just as fast; but then both ends send slowly, and LACP itself takes up to 30 s
+to come back once the fault is over (--revive ends that)."""
+
+
+_SAID = (
+    "lacp is up",
+    "lacp is down",
+    "partner is silent",
+    "silence of the partner was confirmed",
+)
+"""What is told of the relay's own lines."""
 
 
 class Demo:
@@ -72,10 +87,14 @@ class Demo:
         self._say = timeline.say
         self._port = port
         self.seen = witnesses
-        self.relay: RelayProcess | None = None
+        self._relay: RelayProcess | None = None
         self._relay_lines = 0
         self._silent = False
         self.link_stayed = True
+
+    def listen_to(self, relay: RelayProcess) -> None:
+        """Tells what this relay says from now on."""
+        self._relay, self._relay_lines = relay, 0
 
     # Telling
 
@@ -117,15 +136,17 @@ class Demo:
             text = f"could not be set to {record.state}: {os.strerror(-record.result)}"
         elif record.state == "disable":
             text = f"disabled, {delay:.1f} ms after the kernel announced the loss"
+            if self.seen.pf.lacp[-1].state == "up":
+                text = "disabled, while the kernel calls LACP up"
         else:
             text = f"{record.state} again, {delay:.1f} ms after LACP was back"
         self._say(f"VF {record.vf}", text, Tone.BAD if record.result else Tone.TOLD, record.ns)
 
     def _tell_relay(self) -> None:
-        lines = self.relay.lines[self._relay_lines :] if self.relay else []
+        lines = self._relay.lines[self._relay_lines :] if self._relay else []
         self._relay_lines += len(lines)
         for line in lines:
-            if line["msg"] in ("lacp is up", "lacp is down"):
+            if line["msg"] in _SAID:
                 why = f" ({line['reason']})" if "reason" in line else ""
                 said = f"says: {line['msg']} on {line['interface']}{why}"
                 self._say("relay", said, Tone.TOLD, from_wall(datetime.fromisoformat(line["time"])))
@@ -163,7 +184,9 @@ class Demo:
         self.wait(lambda: self.seen.pf.lacp[-1].state == "up", RECOVERY_SECONDS)
         self.pause(CALM_SECONDS)
         self.seen.pf.restart(sample=False)
-        return Round(title, begin_ns, mute_ns, speak_ns, time.monotonic_ns())
+        silent = self._relay.said("partner is silent") if self._relay else []
+        silent_ns = from_wall(datetime.fromisoformat(silent[-1]["time"])) if silent else None
+        return Round(title, begin_ns, mute_ns, speak_ns, time.monotonic_ns(), silent_ns)
 
     def _mute(self) -> int:
         port = self._port.switch_port
@@ -206,6 +229,16 @@ class Demo:
         return missed
 
 
+class Story(NamedTuple):
+    """What was played."""
+
+    rounds: list[Round]
+    missed: list[int]
+    """Pings lost by moving back, in each round with a relay."""
+    lines: list[str]
+    """The relays' own."""
+
+
 @contextmanager
 def stage(timeline: Timeline) -> Iterator[tuple[Lab, Demo]]:
     """Builds the network, with LACP up and the pod pinging by the first PF's VF."""
@@ -229,35 +262,50 @@ def stage(timeline: Timeline) -> Iterator[tuple[Lab, Demo]]:
     lab.down()
 
 
-def tell_story(timeline: Timeline, lab: Lab, demo: Demo) -> tuple[list[Round], int, list[str]]:
-    """Plays both rounds. Returns them, the pings lost moving back, and the relay's own lines."""
+def tell_story(timeline: Timeline, lab: Lab, demo: Demo) -> Story:
+    """Plays the rounds."""
     timeline.heading("1  Without the relay")
     rounds = [demo.fault("without the relay")]
     timeline.heading("2  With the relay")
     shown = "".join(f"$ export {name}={value}\n" for name, value in RELAY_ENVIRONMENT.items())
     timeline.write(f"{shown}$ examples/relay.py", Tone.FAINT)
+    names = [port.pf for port in lab.ports]
     with RelayProcess(env=RELAY_ENVIRONMENT) as relay:
-        demo.relay = relay
-        names = [port.pf for port in lab.ports]
+        demo.listen_to(relay)
         demo.wait(lambda: all(relay.said("lacp is up", interface=name) for name in names), 20)
         rounds.append(demo.fault("with the relay"))
-        missed = demo.use_first_path()
+        missed = [demo.use_first_path()]
         relay.terminate()
-    return rounds, missed, [json.dumps(line, separators=(",", ":")) for line in relay.lines]
+    timeline.heading("3  With its heartbeat")
+    timeline.write("$ examples/relay.py --heartbeat pulse", Tone.FAINT)
+    with RelayProcess("--heartbeat", "pulse", env=RELAY_ENVIRONMENT) as asking:
+        demo.listen_to(asking)
+        timeline.write("The relay asks the switch, to learn how it answers: half a minute.")
+        learned = "partner was learned"
+        demo.wait(lambda: all(asking.said(learned, interface=name) for name in names), 90)
+        for line in asking.said(learned):
+            said = f"{line['interface']}: {line['partner']}"
+            timeline.write(textwrap.fill(said, 78, subsequent_indent="  "))
+        rounds.append(demo.fault("with its heartbeat"))
+        missed.append(demo.use_first_path())
+        asking.terminate()
+    lines = [json.dumps(line, separators=(",", ":")) for line in (*relay.lines, *asking.lines)]
+    return Story(rounds, missed, lines)
 
 
-def summary(without: Figures, with_relay: Figures, missed: int) -> str:
+def summary(figures: Sequence[Figures], missed: Sequence[int]) -> str:
     """The rounds side by side."""
 
-    def row(what: str, show: Callable[[Figures], str]) -> tuple[str, str, str]:
-        return what, show(without), show(with_relay)
+    def row(what: str, show: Callable[[Figures], str]) -> tuple[str, ...]:
+        return what, *map(show, figures)
 
     return table(
-        ("", "without the relay", "with the relay"),
+        ("", "without", "relay", "heartbeat"),
         (
             row("switch mute for", lambda f: seconds(f.fault)),
             row("LACP loss announced by the kernel, after", lambda f: seconds(f.detection)),
-            row("  first VF disabled, after that", lambda f: milliseconds(f.first_vf)),
+            row("silence known by the heartbeat, after", lambda f: seconds(f.silent)),
+            row("  first VF disabled, after the earlier", lambda f: milliseconds(f.first_vf)),
             row("  last VF disabled, after that", lambda f: milliseconds(f.last_vf)),
             row("  pod on its other path, after that", lambda f: milliseconds(f.failover)),
             row("  pings answered again, after that", lambda f: milliseconds(f.answered)),
@@ -265,13 +313,14 @@ def summary(without: Figures, with_relay: Figures, missed: int) -> str:
             row("longest time without an answer", lambda f: seconds(f.silence)),
             row("LACP back, after the switch spoke again", lambda f: seconds(f.lacp_back)),
             row("  VFs back in auto, after that", lambda f: milliseconds(f.vfs_back, "-")),
-            ("pings lost by moving back to pf0v0", "-", str(missed)),
+            ("pings lost by moving back to pf0v0", "-", *map(str, missed)),
         ),
     )
 
 
-def shortcomings(lab: Lab, demo: Demo, without: Figures, with_relay: Figures) -> list[str]:
+def shortcomings(lab: Lab, demo: Demo, figures: Sequence[Figures]) -> list[str]:
     """What should have happened and did not."""
+    without, with_relay, asking = figures
     port, other = lab.ports
     seen = demo.seen
     disabled = {r.vf for r in seen.pf.sets if r.state == "disable" and r.result == 0}
@@ -287,6 +336,10 @@ def shortcomings(lab: Lab, demo: Demo, without: Figures, with_relay: Figures) ->
         "the pod failed over, and its pings were answered during the fault": (
             with_relay.answered is not None
         ),
+        "with the heartbeat the pod failed over before the kernel announced the loss": (
+            None not in (asking.silent, asking.failover, asking.detection)
+            and (asking.silent or 0) + (asking.failover or 0) < (asking.detection or 0)
+        ),
         "LACP came back on pf0": seen.pf.lacp[-1].state == "up",
         "all VFs of pf0 are in auto again": set(port.nic.vf_states().values()) == {"auto"},
         "the pod uses pf0v0 again, and its pings are answered": (
@@ -299,10 +352,10 @@ def shortcomings(lab: Lab, demo: Demo, without: Figures, with_relay: Figures) ->
 def play(timeline: Timeline, folder: str) -> int:
     """Plays everything, and gives the exit status."""
     with stage(timeline) as (lab, demo):
-        rounds, missed, lines = tell_story(timeline, lab, demo)
-        without, with_relay = (measure(demo.seen, one) for one in rounds)
-        failed = shortcomings(lab, demo, without, with_relay)
-    shown = summary(without, with_relay, missed)
+        story = tell_story(timeline, lab, demo)
+        figures = [measure(demo.seen, one) for one in story.rounds]
+        failed = shortcomings(lab, demo, figures)
+    shown = summary(figures, story.missed)
     timeline.heading("What happened")
     timeline.write(f"{shown}\n\n{NOTES}\n")
     for sentence in failed:
@@ -313,9 +366,9 @@ def play(timeline: Timeline, folder: str) -> int:
     if results:
         verdict = "\n".join(f"Did not happen: {sentence}." for sentence in failed)
         files = {
-            "relay.jsonl": "\n".join(lines),
+            "relay.jsonl": "\n".join(story.lines),
             "summary.txt": f"{shown}\n\n{NOTES}\n{verdict}".rstrip(),
-            "timeline.svg": draw(timeline.zero_ns, demo.seen, rounds, (without, with_relay)),
+            "timeline.svg": draw(demo.seen, story.rounds, figures),
         }
         for name, text in files.items():
             (Path(results) / name).write_text(text + "\n")

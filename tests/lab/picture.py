@@ -12,13 +12,11 @@ WIDTH, MARGIN = 1200, 32
 LEFT, RIGHT = 176, WIDTH - MARGIN
 """Of the lanes."""
 LANES_TOP, LANE_STEP, LANE_HEIGHT = 172, 44, 28
-CARD_WIDTH = 420
-"""At least, so that the figures of a round have room."""
 STEPS_LEFT, STEPS_RIGHT, STEP = 300, WIDTH - 120, 24
 """Of the enlarged reaction, and the height of a row there."""
 GAP_PINGS = 5
 """So many lost in a row are drawn as a gap."""
-TICK_SECONDS = 5
+TICK_SECONDS = 2
 
 STYLE = """
 text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif;
@@ -94,30 +92,35 @@ class Step(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """Where an instant is."""
+    """Where an instant is: these stretches of time side by side, what is between them left out."""
 
-    begin_ns: int
-    end_ns: int
+    stretches: Sequence[tuple[int, int]]
     left: float = LEFT
     right: float = RIGHT
 
+    @property
+    def end_ns(self) -> int:
+        """The last instant."""
+        return self.stretches[-1][1]
+
     def x(self, ns: int) -> float:
         """In pixels from the left."""
-        inside = min(max(ns, self.begin_ns), self.end_ns) - self.begin_ns
-        return self.left + (self.right - self.left) * inside / (self.end_ns - self.begin_ns)
+        whole = sum(end - begin for begin, end in self.stretches)
+        passed = sum(min(max(ns, begin), end) - begin for begin, end in self.stretches)
+        return self.left + (self.right - self.left) * passed / whole
 
 
-def draw(zero_ns: int, seen: Witnesses, rounds: Sequence[Round], figures: Sequence[Figures]) -> str:
+def draw(seen: Witnesses, rounds: Sequence[Round], figures: Sequence[Figures]) -> str:
     """The whole picture."""
-    scale = Scale(zero_ns, seen.pings.replies[-1].ns)
+    scale = Scale([(one.begin_ns, one.end_ns) for one in rounds])
     lanes = _lanes(scale, seen)
     bottom = LANES_TOP + LANE_STEP * len(lanes) - LANE_STEP + LANE_HEIGHT
-    steps = _steps(seen, rounds[-1], figures[-1])
+    steps = _steps(seen, rounds[1], figures[1])
     zoom = bottom + 76
     height = zoom + 18 + STEP * max(len(steps), 1) + 58
     subtitle = (
         "Its cable keeps the link, so the pod notices nothing by itself. LACP does, and the relay "
-        "takes the link from the VFs."
+        "takes the link from the VFs; with its heartbeat it need not wait for the kernel."
     )
     return _page(
         height,
@@ -129,7 +132,7 @@ def draw(zero_ns: int, seen: Witnesses, rounds: Sequence[Round], figures: Sequen
                 for one, its in zip(rounds, figures, strict=True)
                 for part in _round(scale, one, its, bottom)
             ),
-            *_axis(scale, bottom),
+            *(part for one in rounds for part in _axis(scale, one, bottom)),
             *(
                 part
                 for number, lane in enumerate(lanes)
@@ -206,21 +209,20 @@ def _round(scale: Scale, one: Round, its: Figures, bottom: float) -> Iterator[st
     left, right = scale.x(one.begin_ns), scale.x(one.end_ns)
     mute, speak = scale.x(one.mute_ns), scale.x(one.speak_ns)
     over = its.answered is not None
-    width = max(right - left, CARD_WIDTH)
-    left = min(left, RIGHT - width)
-    yield _rect(left, 90, width, 62, "card")
+    yield _rect(left + 2, 90, right - left - 4, 62, "card")
     yield _text(left + 12, 113, one.title.capitalize(), "head")
-    result = f"{seconds(its.silence)} without an answer, {its.lost} pings lost"
+    result = f"{seconds(its.silence)} cut off, {its.lost} pings lost"
     yield _text(left + 12, 138, result, "good big" if over else "bad big")
     yield _rect(mute, 152, speak - mute, bottom + 10 - 152, "fault")
     for x in (mute, speak):
         yield _line(x, 152, x, bottom + 10, "edge")
 
 
-def _axis(scale: Scale, bottom: float) -> Iterator[str]:
-    yield _line(LEFT, bottom + 10, RIGHT, bottom + 10)
-    for second in range(0, int((scale.end_ns - scale.begin_ns) / 1e9) + 1, TICK_SECONDS):
-        x = scale.x(scale.begin_ns + second * 10**9)
+def _axis(scale: Scale, one: Round, bottom: float) -> Iterator[str]:
+    """Seconds since the switch went mute."""
+    yield _line(scale.x(one.begin_ns), bottom + 10, scale.x(one.end_ns), bottom + 10)
+    for second in range(0, int((one.end_ns - one.mute_ns) / 1e9) + 1, TICK_SECONDS):
+        x = scale.x(one.mute_ns + second * 10**9)
         yield _line(x, bottom + 10, x, bottom + 16)
         yield _text(x, bottom + 32, f"{second} s", "faint small", "middle")
 
@@ -245,14 +247,14 @@ def _lane(scale: Scale, top: float, lane: Lane) -> Iterator[str]:
 
 def _reaction(top: float, steps: Sequence[Step]) -> Iterator[str]:
     """A row for each step, its bar reaching from the step before."""
-    yield _text(MARGIN, top, "The reaction, enlarged", "head")
+    yield _text(MARGIN, top, "The relay's reaction, enlarged", "head")
     explained = "milliseconds since the kernel's announcement; each bar begins where the last ended"
     yield _text(STEPS_LEFT, top, explained, "faint small")
     if len(steps) < 2:
         yield _text(MARGIN, top + 30, "There was none.", "bad")
         return
     zero = steps[0].ns
-    scale = Scale(zero, max(step.ns for step in steps), STEPS_LEFT, STEPS_RIGHT)
+    scale = Scale([(zero, max(step.ns for step in steps))], STEPS_LEFT, STEPS_RIGHT)
     begin = zero
     for number, step in enumerate(steps):
         y = top + 18 + STEP * number
@@ -268,7 +270,7 @@ def _page(height: float, body: Iterable[str]) -> str:
     parts = "\n".join(body)
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" role="img">
-<title>A switch port goes mute, without and with the relay</title>
+<title>A switch port goes mute: without the relay, with it, and with its heartbeat</title>
 <style>{STYLE}</style>
 {_rect(0.5, 0.5, WIDTH - 1, height - 1, "page")}
 {parts}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from heartbeat import calm, follow
+from heartbeat import calm, follow, stay_calm
 from relay_process import RelayProcess
 from topology import Lab, ip, wait_for
 
@@ -63,6 +63,39 @@ def test_a_switch_that_hears_nothing_is_left_to_the_kernel_by_late(lab: Lab) -> 
         told = follow(heartbeat, "pf0", IDLE, 20)
         assert not port.lacp_up()
         assert Outcome.FALSE not in {beat.outcome for beat in told}
+
+
+def test_nothing_changes_while_nothing_is_wrong(lab: Lab) -> None:
+    found = stay_calm(lab, 30)
+    assert not found.spoiled, found
+    assert found.heartbeats[0].counts("pf0").questions > 45
+
+
+def make_switch_bond(lab: Lab, rate: str) -> None:
+    """Has the switch ask for a rate on the first port."""
+    port = lab.ports[0]
+    port.disturbed = True
+    ip(
+        f"link set {port.switch_bond} down",
+        f"link set {port.switch_bond} type bond lacp_rate {rate}",
+        f"link set {port.switch_bond} up",
+        netns="sw",
+    )
+    asks = 0x3D if rate == "slow" else 0x3F
+    wait_for(lambda: port.port_states() == (0x3F, asks), 60, f"LACP up, and the {rate} rate asked")
+
+
+def test_where_the_switch_asks_for_the_slow_rate_three_a_second_are_ours(lab: Lab) -> None:
+    make_switch_bond(lab, "slow")
+    port = lab.ports[0]
+    with Heartbeat("pf0", mode="pulse") as heartbeat:
+        follow(heartbeat, "pf0", HEARD, 90)
+        before = heartbeat.counts("pf0").questions
+        assert SILENT not in {beat.new for beat in calm(heartbeat, 5)}
+        assert heartbeat.counts("pf0").questions - before > 12
+        port.lacp_block("to-pf")
+        print(follow(heartbeat, "pf0", SILENT, 10)[-1])
+        assert port.lacp_up()
 
 
 def test_at_the_slow_rate_silence_is_concluded_from_where_that_was_asked_for(lab: Lab) -> None:

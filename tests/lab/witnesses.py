@@ -207,6 +207,8 @@ class Round(NamedTuple):
     mute_ns: int
     speak_ns: int
     end_ns: int
+    silent_ns: int | None = None
+    """When the heartbeat called the partner silent."""
 
 
 class Figures(NamedTuple):
@@ -215,13 +217,15 @@ class Figures(NamedTuple):
     fault: float
     detection: float | None
     """From the fault to the kernel's announcement that LACP is lost."""
+    silent: float | None
+    """From the fault to the heartbeat's conclusion that the partner is silent."""
     first_vf: float | None
-    """From the announcement to the first VF disabled."""
+    """From the earlier of the two to the first VF disabled."""
     last_vf: float | None
     failover: float | None
-    """From the announcement to the pod's other path."""
+    """From the earlier of the two to the pod's other path."""
     answered: float | None
-    """From the announcement to the first ping answered after that, while the fault lasts."""
+    """From the earlier to the first ping answered after that, while the fault lasts."""
     lost: int
     """Pings."""
     silence: float
@@ -254,13 +258,15 @@ def measure(seen: Witnesses, fault: Round) -> Figures:
     up = [r.ns for r in seen.pf.sets if r.ns in after and r.state == "auto"]
     moved_ns = _first(c.ns for c in seen.bond.changes if c.ns in during)
     answered_ns = _first(r.ns for r in replies if down and min(down) < r.ns in during)
+    known_ns = _first(ns for ns in (lost_ns, fault.silent_ns) if ns is not None)
     return Figures(
         fault=(fault.speak_ns - fault.mute_ns) / 1e9,
         detection=_since(fault.mute_ns, lost_ns),
-        first_vf=_since(lost_ns, min(down, default=None)),
-        last_vf=_since(lost_ns, max(down, default=None)),
-        failover=_since(lost_ns, moved_ns),
-        answered=_since(lost_ns, answered_ns),
+        silent=_since(fault.mute_ns, fault.silent_ns),
+        first_vf=_since(known_ns, min(down, default=None)),
+        last_vf=_since(known_ns, max(down, default=None)),
+        failover=_since(known_ns, moved_ns),
+        answered=_since(known_ns, answered_ns),
         lost=lost(replies),
         silence=silence(replies),
         lacp_back=_since(fault.speak_ns, back_ns),
