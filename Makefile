@@ -54,10 +54,9 @@ test-c: setup-test
 	PATH="$(CURDIR)/$(VENV):$$PATH" tests/c/run.sh
 
 # The kernel of this machine, in network namespaces, is one of the rings: root, or a user namespace.
-# The operator's against real API servers are left out where those have not been built.
+# The operator's against real API servers have a target of their own, cluster-test.
 test-python: setup-test
 	$(VENV)/pytest tests --ignore=tests/lab --ignore=tests/bench --ignore=$(CLUSTER_TEST) -q -n auto
-	$(VENV)/pytest $(CLUSTER_TEST) -q
 
 cluster-test: setup-build
 	[ -n "$$KUBECONFIG" ] || tests/kubernetes/servers.sh
