@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.metadata import version
+from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
-from pfstatus.cli import capture, drill, explain, ping, relay, status, text, vf_set, watch
+from pfstatus.cli import text
 from pfstatus.cli.base import FAILED, INTERRUPTED, UNREAD, WRONG, describe_error
 
 if TYPE_CHECKING:
@@ -15,6 +15,17 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
+_COMMANDS = {
+    "status": "status",
+    "watch": "watch",
+    "explain": "explain",
+    "ping": "ping",
+    "set": "vf_set",
+    "relay": "relay",
+    "drill": "drill",
+    "capture": "capture",
+}
+"""The module of each word, in the order of the help."""
 _DESCRIPTION = "LACP of SR-IOV PFs, link states of their VFs, and a relay from one to the other."
 _EPILOG = """\
 exit status:
@@ -49,12 +60,19 @@ class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version  # noqa: PLC0415
+
         text.say(f"{parser.prog} {version('pfstatus')}")
         parser.exit()
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def parser(word: str | None = None) -> argparse.ArgumentParser:
+    """The command line.
+
+    Args:
+        word: what it begins with. Of a command the modules of the others are not loaded: a relay
+            runs for months, and they are megabytes.
+    """
     top = _Parser(
         prog="pfstatus",
         description=_DESCRIPTION,
@@ -63,10 +81,11 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in (status, watch, explain, ping, vf_set, relay, drill, capture):
+    for name in [word] if word in _COMMANDS else _COMMANDS:
+        command = import_module(f"pfstatus.cli.{_COMMANDS[name]}")
         summary = (command.__doc__ or "").partition("\n")[0]
         sub = commands.add_parser(
-            command.NAME,
+            name,
             help=summary,
             description=command.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -99,7 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        args = parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else argv
+        args = parser(words[0] if words else None).parse_args(words)
         code: int = args.run(args)
     except SystemExit as exc:  # argparse has told all: help, or what is wrong
         return int(exc.code or 0)

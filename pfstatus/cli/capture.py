@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from pfstatus.session import Session
 
-NAME = "capture"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""

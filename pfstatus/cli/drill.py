@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from pfstatus.session import Session
     from pfstatus.values import LinkStatus
 
-NAME = "drill"
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)?", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, None: 1.0}
 _LONGEST = 3600.0

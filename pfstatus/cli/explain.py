@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from pfstatus.heartbeat.values import Partner
     from pfstatus.session import Session
 
-NAME = "explain"
 _LOOPBACK = 1  # the ifindex of lo, in each network namespace
 _MARKS = {
     Level.GOOD: ("✓", GREEN),

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pfstatus._port import Port
     from pfstatus.values import Lacpdu
 
-NAME = "ping"
 ANSWERED, UNANSWERED, NOT_ASKED = 0, 1, 2
 
 _LEAST_INTERVAL = 0.333

@@ -25,8 +25,6 @@ from pfstatus.relay.report import json_lines
 if TYPE_CHECKING:
     import argparse
 
-NAME = "relay"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pfstatus.cli.text import Cell
     from pfstatus.values import Bond
 
-NAME = "status"
 _NO_PARTNER = "00:00:00:00:00:00"
 _NPD_UNKNOWN = 2
 _NPD_LINE = 80

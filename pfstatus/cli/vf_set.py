@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pfstatus.session import Session
     from pfstatus.values import LinkStatus, VfResult
 
-NAME = "set"
 _BATCH = 4  # VFs in a message: after each, Ctrl-C is heard and others get the RTNL lock
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from pfstatus.values import Change, LinkStatus
 
-NAME = "watch"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What it takes."""

@@ -135,3 +135,18 @@ def test_main_is_the_installed_command():
 
     (command,) = entry_points(group="console_scripts", name="pfstatus")
     assert command.load() is main
+
+
+def test_a_relay_loads_no_other_command_nor_what_only_those_need(script):
+    ran = script(
+        "import sys\n"
+        "from pfstatus.cli import main\n"
+        "code = main(['relay', '--check-config', 'ens5f0'])\n"
+        "print(*sorted(sys.modules))\n"
+        "sys.exit(code)"
+    )
+    loaded = set(ran.stdout.split())
+    assert ran.returncode == 0
+    assert "pfstatus.cli.relay" in loaded
+    others = ("pfstatus.cli.capture", "pfstatus.explain", "statistics")
+    assert loaded.isdisjoint({*others, "ssl", "http.server", "email", "importlib.metadata"})
