@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from itertools import pairwise
 
@@ -20,7 +21,7 @@ import pytest
 
 from pfstatus import Policy, Relay, VfLinkState
 from pfstatus.agent.config import FileError, load
-from pfstatus.agent.http import address_of, serve_http
+from pfstatus.agent.http import CLIENTS, address_of, serve_http
 from pfstatus.agent.metrics import Metrics
 from pfstatus.agent.systemd import Beat, notify
 from pfstatus.cli import main
@@ -388,6 +389,56 @@ def test_health_is_what_the_loop_and_the_pfs_are():
         assert [get(port, path)[0] for path in ("/healthz", "/readyz")] == [200, 503]
         ready.set()
         assert get(port, "/readyz")[0] == 200
+
+
+def test_more_clients_than_can_be_served_are_sent_away():
+    with serve_http("127.0.0.1:0", lambda: b"", lambda: True, lambda: True) as port:
+
+        def connect() -> socket.socket:
+            client = socket.create_connection(("127.0.0.1", port), timeout=5)
+            client.sendall(b"GET /healthz HTTP/1.0\r\n")  # and no end
+            return client
+
+        with ExitStack() as stack:
+            idle = [stack.enter_context(connect()) for _ in range(CLIENTS)]
+            with connect() as one_more, suppress(ConnectionResetError):
+                assert one_more.recv(64) == b""
+            idle[0].sendall(b"\r\n")
+            assert idle[0].recv(64).startswith(b"HTTP/1.0 200")
+            while idle[0].recv(64):
+                pass
+            for _ in range(100):  # its thread ends soon
+                with connect() as client, suppress(ConnectionResetError, BrokenPipeError):
+                    client.sendall(b"\r\n")
+                    if client.recv(64).startswith(b"HTTP/1.0 200"):
+                        break
+                time.sleep(0.05)
+            else:
+                pytest.fail("nobody else was served")
+
+
+def test_a_client_for_whom_no_descriptor_is_left_costs_no_cpu(script):
+    ran = script(
+        "import itertools, os, resource, socket, time\n"
+        "from pfstatus.agent.http import serve_http\n"
+        "with serve_http('127.0.0.1:0', bytes, lambda: True, lambda: True) as port:\n"
+        "    client = socket.socket()\n"
+        "    limits = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "    free = os.dup(0)\n"
+        "    os.close(free)\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))\n"
+        "    client.connect(('127.0.0.1', port))\n"
+        "    client.sendall(b'GET /healthz HTTP/1.0\\r\\n\\r\\n')\n"
+        "    before = time.process_time()\n"
+        "    time.sleep(2)\n"
+        "    print(time.process_time() - before)\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, limits)\n"
+        "    print(client.recv(100).splitlines()[0])\n"
+        "    client.close()\n"
+    )
+    took, answer = ran.stdout.splitlines()
+    assert float(took) < 0.1, ran
+    assert answer == "b'HTTP/1.0 200 OK'"
 
 
 def test_address_in_use_is_an_error_or_waited_for(capsys):

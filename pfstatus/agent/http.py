@@ -8,7 +8,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import ssl
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 _PATIENCE = 10.0
 """Seconds that a client may take for its request."""
+CLIENTS = 16
+"""Most that are answered at once, each by a thread; more are sent away. The relay needs descriptors
+and memory too, and whoever can connect could take all that there are."""
 _AGAIN = 0.5
 """Seconds between two looks whether an address has become free, or the end has come."""
 
@@ -89,15 +92,40 @@ def serve_http(
         def log_message(self, *_args: object) -> None:
             """Standard error is for what is wrong."""
 
+    ended = threading.Event()
+    clients = threading.BoundedSemaphore(CLIENTS)
+
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+
+        def get_request(self) -> tuple[socket.socket, Any]:
+            try:
+                return super().get_request()
+            except OSError:  # no descriptor is left: the client stays, and select() tells of it
+                ended.wait(_AGAIN)
+                raise
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            if not clients.acquire(blocking=False):
+                self.shutdown_request(request)
+                return
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError:  # no thread is to be had
+                clients.release()
+                raise
+
+        def process_request_thread(self, request: Any, client_address: Any) -> None:
+            try:
+                super().process_request_thread(request, client_address)
+            finally:
+                clients.release()
 
         def handle_error(self, *_args: object) -> None:
             """A client that goes is no error."""
 
     host, port = address_of(address)
     Server.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    ended = threading.Event()
     with Server((host, port), Handler, bind_and_activate=False) as server:
         server.timeout = _AGAIN
         if tls:
