@@ -8,6 +8,7 @@ announced by nobody. Errors end it; nothing is tried again, paced, remembered or
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
@@ -120,4 +121,4 @@ class Straw:
 
 
 if __name__ == "__main__":
-    Straw(sys.argv[1:]).run()
+    Straw(sys.argv[1:] or os.environ["PF_STATUS_RELAY_INTERFACES"].split(",")).run()
