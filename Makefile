@@ -12,12 +12,15 @@
 #   make lab-matrix  the lab on each kernel series that the archive offers
 #   make cluster-test  the operator against real API servers, which it builds the first time, in 10
 #                 minutes (KUBECONFIG=file: against that cluster)
+#   make faults   whatever may go wrong, and how it ends: docs/faults.md     (K=words of a name, or numbers)
+#   make soak     10 million events on a virtual clock (N=events), 200 real flaps
 #   make cni-test CNI_BIN=folder  the CNI plugins behind the real sriov-cni and bond-cni
 #   make docs     the documentation, into build/docs
 #   make wheel    the sdist and a wheel with libnl in it, tried on each Python there is, into dist/
 #   make image    a container image of agent and operator, from dist/   (BASE=debootstrap: made from
 #                 Debian's packages, where no registry of images is reached)
 #   make bench    figures, side by side with peers, by an exact clock
+#   make bench-relay RELAY="command"  any relay program beside ours     (CASES="--vfs 4 --pfs 1")
 #   make bench-check  fails where something takes 5 % longer than the baseline
 #   make fuzz     the fuzzers, until Ctrl-C
 
@@ -28,7 +31,7 @@ LAB := $(PYTHON) tests/lab/vm.py
 CLUSTER_TEST := tests/kubernetes/test_cluster.py
 LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat switches)
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench
+.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench faults soak bench-relay
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -89,6 +92,16 @@ lab-matrix: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
 			$(VENV)/python -m pytest $(LAB_TESTS) -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
 	done
 
+# Each fault is a function in tests/lab/faults; the quick ones are part of `make lab`.
+faults: setup-lab
+	$(LAB) --timeout 5400 --results results/faults -- $(VENV)/python tests/lab/fault_matrix.py $(if $(K),'$(K)')
+	$(if $(K),,cp results/faults/faults.md docs/faults.md)
+
+N ?= 10000000
+soak: setup-lab
+	$(VENV)/python tests/soak.py --events $(N) --into results/soak.json
+	$(LAB) --timeout 1800 -- $(VENV)/python tests/lab/flaps.py
+
 build/lab/%: examples/%.c $(wildcard csrc/*)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Icsrc -o $@ $< csrc/*.c $$(pkg-config --cflags --libs libnl-3.0) -lpthread
@@ -120,6 +133,11 @@ bench: setup-bench build/bench/netlink build/bench/floor
 	$(VENV)/python tests/bench/cni.py
 	$(LAB) --exact --timeout 7200 --results results/bench -- sh -c '\
 		$(VENV)/python tests/bench/netlink.py && $(VENV)/python tests/bench/reaction.py'
+
+# CASES chooses from --vfs 4,64,256 --pfs 1,2,16 --cost 0,1.5; all of them take hours.
+bench-relay: setup-bench
+	$(LAB) --exact --timeout 36000 --results results/bench-relay -- \
+		$(VENV)/python tests/bench/relay.py $(if $(RELAY),--relay '$(RELAY)') $(CASES)
 
 # The baseline is tests/bench/baseline.json; WRITE=--write notes there what was found.
 bench-check: setup-bench build/bench/netlink build/bench/floor
