@@ -148,5 +148,5 @@ def test_a_relay_loads_no_other_command_nor_what_only_those_need(script):
     loaded = set(ran.stdout.split())
     assert ran.returncode == 0
     assert "pfstatus.cli.relay" in loaded
-    others = ("pfstatus.cli.capture", "pfstatus.explain", "statistics")
+    others = ("pfstatus.cli.capture", "statistics")
     assert loaded.isdisjoint({*others, "ssl", "http.server", "email", "importlib.metadata"})
