@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from types import NoneType, SimpleNamespace
+from types import NoneType
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -17,7 +15,9 @@ from pfstatus.testing import FakeKernel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-sys.path.insert(0, str(Path(__file__).parent))  # what tests share, such as heartbeat_world
+    from virtual_time import Clock
+
+sys.path.insert(0, str(Path(__file__).parent))  # what tests share, such as virtual_time
 
 # Bounded and the same each time, so that a change is to blame for a failure; "long" searches:
 # pytest --hypothesis-profile=long
@@ -67,68 +67,12 @@ def script():
     return run
 
 
-class Clock:
-    """Stands in for the module ``time``: only waiting makes it go on."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.strftime = time.strftime
-        self.gmtime = time.gmtime
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time_ns(self) -> int:
-        return int(self.now * 1e9)
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def poll(self) -> VirtualPoll:
-        return VirtualPoll(self)
-
-
-class VirtualPoll:
-    """A select.poll that waits on a Clock, unless something is readable now."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._poll = select.poll()
-        self.register = self._poll.register
-        self.unregister = self._poll.unregister
-
-    def poll(self, milliseconds: float) -> list[tuple[int, int]]:
-        ready = self._poll.poll(0)
-        if not ready:
-            assert milliseconds < 1000 * 86400, "a wait that has no end"
-            self._clock.sleep(milliseconds / 1000)
-        return ready
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Monitor, relay and the fake kernel's drivers live in its time: hours pass in no time."""
+    from virtual_time import virtual
+
     return virtual(monkeypatch)
-
-
-def virtual(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Have them live in the time of a new clock."""
-    clock = Clock()
-    for module in (
-        "_wire",
-        "monitor",
-        "relay.checks",
-        "relay.groups",
-        "relay.loop",
-        "relay.narrator",
-        "relay.setter",
-        "relay.worker",
-        "testing.links",
-    ):
-        monkeypatch.setattr(f"pfstatus.{module}.time", clock)
-    poll = SimpleNamespace(poll=clock.poll, POLLIN=select.POLLIN)
-    monkeypatch.setattr("pfstatus._readiness.select", poll)
-    return clock
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import Clock, virtual
 from history_world import EVENTS, World
+from virtual_time import Clock, virtual
 
 AT_REST = ("turn", "time_passes", "all_is_quiet")
 """What is no event but time."""

@@ -7,7 +7,8 @@ import collections
 import soak
 
 from pfstatus import LacpStatus, Vf, VfLinkState
-from pfstatus.relay import loop
+from pfstatus.relay import worker
+from pfstatus.relay.pace import Pacer
 from pfstatus.relay.policy import Plan, plan
 
 DISABLE = VfLinkState.DISABLE
@@ -26,12 +27,13 @@ def test_a_relay_that_touches_what_it_must_not_is_told_of_with_the_seed(clock, m
             return Plan(tuple(Vf(vf, DISABLE) for vf, state in vfs if state is not DISABLE), ())
         return plan(lacp, vfs, **more)
 
-    monkeypatch.setattr(loop, "plan", careless)
+    monkeypatch.setattr(worker, "plan", careless)
     wrong = soak.live(clock, 7, 5_000, collections.Counter())
     assert wrong.startswith("seed 7, restore=")
     assert "was in enable" in wrong
 
 
 def test_a_relay_that_forgets_to_fail_over_is_told_of(clock, monkeypatch):
-    monkeypatch.setattr(loop, "plan", lambda *_, **__: Plan((), ()))
+    monkeypatch.setattr(worker, "plan", lambda *_, **__: Plan((), ()))
+    monkeypatch.setattr(Pacer, "at_once", lambda _: False)  # which does not ask for the plan
     assert "it did not fail over" in soak.live(clock, 7, 20_000, collections.Counter())

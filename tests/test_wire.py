@@ -147,7 +147,7 @@ def test_event_outlives_the_questions_that_follow_it(kernel):
             pass
         session.get("ens5f1")
         assert event.ifname == "ens5f0"
-        assert str(wire.event_status(old).lacp) == "down (expired)"
+        assert str(wire.event_status(event, old).lacp) == "down (expired)"
 
 
 DRIVER_S = [errno.EPERM, errno.ENODEV, errno.ETIMEDOUT, errno.EBUSY, errno.EOPNOTSUPP]
