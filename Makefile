@@ -66,7 +66,7 @@ cluster-test: setup-build
 	$(VENV)/pytest $(CLUSTER_TEST) -q --durations=5 $(if $(K),-k '$(K)')
 
 lab: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
-	$(LAB) --timeout 1500 --results results/lab -- \
+	$(LAB) --timeout 2100 --results results/lab -- \
 		$(VENV)/python -m pytest $(LAB_TESTS) -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
 # 64 PFs take minutes to make and unmake: a boot of their own, and not part of `make test`.

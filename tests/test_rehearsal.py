@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections import Counter
 
-from pfstatus.relay import rehearsal
+from pfstatus.relay import program, rehearsal
 from pfstatus.relay.report import Kind
 
 
@@ -36,3 +38,13 @@ def test_nothing_of_it_is_left(tmp_path, monkeypatch):
     os.close(after)
     assert after == before, "descriptors were left open"
     assert not any(tmp_path.iterdir())
+
+
+def test_thread_that_reports_gives_way_at_once(monkeypatch):
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    before = sys.getswitchinterval()
+    try:
+        program.be_quick()
+        assert sys.getswitchinterval() <= 0.0001, "5 ms by default: many times a whole reaction"
+    finally:
+        sys.setswitchinterval(before)

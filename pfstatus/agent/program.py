@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import signal
 import sys
 import time
@@ -16,8 +15,7 @@ from pfstatus.agent.forewarn import Warnings
 from pfstatus.agent.health import HealthFile
 from pfstatus.agent.systemd import Beat, notify, reloading
 from pfstatus.relay.loop import Relay
-from pfstatus.relay.program import end_by_signal, unlocked
-from pfstatus.relay.rehearsal import rehearse
+from pfstatus.relay.program import be_quick, end_by_signal, unlocked
 from pfstatus.relay.report import Kind, Outbox, Report, json_lines, text_lines
 
 if TYPE_CHECKING:
@@ -190,8 +188,7 @@ class Agent:
             msg = f"another relay has {', '.join(taken)}"
             raise OSError(errno.EBUSY, msg)
         _ready(list(pfs))
-        rehearse()
-        gc.freeze()  # what lives as long as we do need not be looked through in the hot path
+        be_quick()
         self._relay.run(self._beat, self._idle)
         notify("STOPPING=1")
 
