@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -48,3 +49,15 @@ def test_thread_that_reports_gives_way_at_once(monkeypatch):
         assert sys.getswitchinterval() <= 0.0001, "5 ms by default: many times a whole reaction"
     finally:
         sys.setswitchinterval(before)
+
+
+def test_relay_runs_where_no_descriptor_is_left_for_it(monkeypatch):
+    def full(*_args) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    frozen = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
+    monkeypatch.setattr(rehearsal.socket, "socketpair", full)
+    program.be_quick()
+    assert frozen

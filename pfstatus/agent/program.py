@@ -15,7 +15,7 @@ from pfstatus.agent.forewarn import Warnings
 from pfstatus.agent.health import HealthFile
 from pfstatus.agent.systemd import Beat, notify, reloading
 from pfstatus.relay.loop import Relay
-from pfstatus.relay.program import be_quick, end_by_signal, unlocked
+from pfstatus.relay.program import be_quick, check_permitted, end_by_signal, unlocked
 from pfstatus.relay.report import Kind, Outbox, Report, json_lines, text_lines
 
 if TYPE_CHECKING:
@@ -100,12 +100,7 @@ class Agent:
             )
             end_by_signal(self._relay.stop)
             may_set_vfs = self._relay.may_set_vfs()
-            if not config.policy.dry_run and not may_set_vfs:
-                msg = (
-                    "CAP_NET_ADMIN is missing: VFs could be watched but not set (run as root, or "
-                    "try --dry-run)"
-                )
-                raise OSError(errno.EPERM, msg)
+            check_permitted(config.policy, may_set_vfs=may_set_vfs)
             self._warnings = Warnings(self._outbox, may_set_vfs=may_set_vfs)
             if self._outlets.metrics or self._outlets.textfile:
                 self._counted = self._metrics(config.policy, session)

@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from pfstatus.relay.config import Config
+    from pfstatus.relay.policy import Policy
     from pfstatus.relay.report import Stream
     from pfstatus.session import Session
 
@@ -52,19 +54,29 @@ def serve(config: Config, *, session: Session | None = None) -> None:
         ) as relay,
     ):
         end_by_signal(relay.stop)
-        if not config.policy.dry_run and not relay.may_set_vfs():
-            msg = (
-                "CAP_NET_ADMIN is missing: VFs could be watched but not set (run as root, or try "
-                "--dry-run)"
-            )
-            raise OSError(errno.EPERM, msg)
+        check_permitted(config.policy, may_set_vfs=relay.may_set_vfs())
         be_quick()
         relay.run()
 
 
+def check_permitted(policy: Policy, *, may_set_vfs: bool) -> None:
+    """See whether a relay could do what it is there for.
+
+    Raises:
+        PermissionError: VFs could not be set.
+    """
+    if not policy.dry_run and not may_set_vfs:
+        msg = (
+            "CAP_NET_ADMIN is missing: VFs could be watched but not set (run as root, or try "
+            "--dry-run)"
+        )
+        raise OSError(errno.EPERM, msg)
+
+
 def be_quick() -> None:
     """Have a process that relays act at once, from the first outage on."""
-    rehearse()
+    with suppress(OSError):  # no descriptor may be left for it: then it is slower at first
+        rehearse()
     gc.freeze()  # what lives as long as we do need not be looked through in the hot path
     # The thread that reports gives way to the one that acts: by default it would after 5 ms.
     sys.setswitchinterval(_GIVE_WAY)

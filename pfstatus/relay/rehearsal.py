@@ -12,20 +12,8 @@ import sys
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
-from pfstatus.recording.netlink import (
-    IFLA_IFNAME,
-    IFLA_VF_INFO,
-    IFLA_VF_LINK_STATE,
-    IFLA_VFINFO_LIST,
-    NLM_F_MULTI,
-    NLMSG_DONE,
-    NLMSG_ERROR,
-    RTM_NEWLINK,
-    ifinfomsg,
-    nla,
-    nlmsg,
-    string,
-)
+from pfstatus.recording import netlink
+from pfstatus.recording.netlink import nla
 from pfstatus.relay.loop import Relay
 from pfstatus.session import Session
 from pfstatus.values import BondMode, OperState, PortState, VfLinkState
@@ -36,7 +24,8 @@ if TYPE_CHECKING:
 TIMES = 16
 VFS = 4
 _NAME, _PF, _BOND = "rehearsal", 1, 2
-_IFLA_MASTER, _IFLA_OPERSTATE, _IFLA_LINKINFO, _IFLA_NUM_VF = 10, 16, 18, 21
+# IFLA_BOND_SLAVE_STATE, and IFLA_BOND_SLAVE_AD_... of the others.
+_STATE, _AGGREGATOR_ID, _ACTOR, _PARTNER = 1, 6, 7, 8
 # Actor and partner, as bonding has them: a port state costs Python 50 us the first time.
 _UP = PortState(0x3F), PortState(0x3F)
 _LOST = PortState(0x8F), PortState(0x37)
@@ -57,23 +46,40 @@ def _u32(value: int) -> bytes:
 def _pf(ends: tuple[PortState, PortState], vfs: VfLinkState | None = None) -> bytes:
     """A PF with these states; ``vfs`` is that of its VFs, where they were asked for."""
     actor, partner = ends
-    port = (nla(1, _u8(0)), nla(6, _u16(1)), nla(7, _u8(actor)), nla(8, _u16(partner)))
-    body = ifinfomsg(_PF, flags=0x10001)
-    body += nla(IFLA_IFNAME, string(_NAME)) + nla(_IFLA_MASTER, _u32(_BOND))
-    body += nla(_IFLA_OPERSTATE, _u8(OperState.UP))
-    body += nla(_IFLA_LINKINFO, nla(4, string("bond")), nla(5, *port))
+    port = (
+        nla(_STATE, _u8(0)),
+        nla(_AGGREGATOR_ID, _u16(1)),
+        nla(_ACTOR, _u8(actor)),
+        nla(_PARTNER, _u16(partner)),
+    )
+    body = netlink.ifinfomsg(_PF, flags=0x10001)
+    body += nla(netlink.IFLA_IFNAME, netlink.string(_NAME)) + nla(netlink.IFLA_MASTER, _u32(_BOND))
+    body += nla(netlink.IFLA_OPERSTATE, _u8(OperState.UP))
+    body += nla(
+        netlink.IFLA_LINKINFO,
+        nla(netlink.IFLA_INFO_SLAVE_KIND, netlink.string("bond")),
+        nla(netlink.IFLA_INFO_SLAVE_DATA, *port),
+    )
     if vfs is not None:
         infos = [
-            nla(IFLA_VF_INFO, nla(IFLA_VF_LINK_STATE, _u32(vf), _u32(vfs))) for vf in range(VFS)
+            nla(netlink.IFLA_VF_INFO, nla(netlink.IFLA_VF_LINK_STATE, _u32(vf), _u32(vfs)))
+            for vf in range(VFS)
         ]
-        body += nla(_IFLA_NUM_VF, _u32(VFS)) + nla(IFLA_VFINFO_LIST, *infos)
+        body += nla(netlink.IFLA_NUM_VF, _u32(VFS)) + nla(netlink.IFLA_VFINFO_LIST, *infos)
     return body
 
 
 def _bond() -> bytes:
-    data = nla(1, _u8(BondMode.IEEE_802_3AD)) + nla(21, _u8(1))
-    body = ifinfomsg(_BOND, flags=0x10001) + nla(IFLA_IFNAME, string("bond"))
-    return body + nla(_IFLA_LINKINFO, nla(1, string("bond")), nla(2, data))
+    data = nla(netlink.IFLA_BOND_MODE, _u8(BondMode.IEEE_802_3AD))
+    data += nla(netlink.IFLA_BOND_AD_LACP_RATE, _u8(1))
+    body = netlink.ifinfomsg(_BOND, flags=0x10001) + nla(
+        netlink.IFLA_IFNAME, netlink.string("bond")
+    )
+    return body + nla(
+        netlink.IFLA_LINKINFO,
+        nla(netlink.IFLA_INFO_KIND, netlink.string("bond")),
+        nla(netlink.IFLA_INFO_DATA, data),
+    )
 
 
 class _Kernel:
@@ -89,17 +95,17 @@ class _Kernel:
 
     def event(self, link: bytes) -> None:
         """What is told unasked."""
-        self._events.send(nlmsg(RTM_NEWLINK, link))
+        self._events.send(netlink.nlmsg(netlink.RTM_NEWLINK, link))
 
     def answer(self, *links: bytes) -> None:
         """What the next questions are answered."""
         self._count_questions()
         for link in links:
-            self._answer(RTM_NEWLINK, link)
+            self._answer(netlink.RTM_NEWLINK, link)
 
-    def agree(self, kind: int = NLMSG_ERROR) -> None:
+    def agree(self, kind: int = netlink.NLMSG_ERROR) -> None:
         """The next request is carried out."""
-        self._answer(kind, bytes(20), NLM_F_MULTI if kind == NLMSG_DONE else 0)
+        self._answer(kind, bytes(20), netlink.NLM_F_MULTI if kind == netlink.NLMSG_DONE else 0)
 
     def _count_questions(self) -> None:
         """Questions are numbered. On a busy machine there may have been more than were expected."""
@@ -111,7 +117,7 @@ class _Kernel:
 
     def _answer(self, kind: int, body: bytes, flags: int = 0) -> None:
         self._seq += 1
-        self._answers.send(nlmsg(kind, body, flags=flags, seq=self._seq))
+        self._answers.send(netlink.nlmsg(kind, body, flags=flags, seq=self._seq))
 
 
 def _discard(reports: list[Report]) -> None:
@@ -129,7 +135,7 @@ def rehearse() -> None:
         kernel = _Kernel(opened)
         relay = opened.enter_context(Relay(_NAME, session=kernel.session, report=_discard))
         kernel.answer(_pf(_UP), _bond(), _pf(_UP, VfLinkState.AUTO))
-        kernel.agree(NLMSG_DONE)  # of all links, to count the bond's ports
+        kernel.agree(netlink.NLMSG_DONE)  # of all links, to count the bond's ports
         relay.turn(0.0)
         for _ in range(TIMES):
             kernel.event(_pf(_LOST))
