@@ -102,6 +102,74 @@ def test_time_that_reading_and_setting_took_is_counted(rig):
     assert took == pytest.approx(0.1 * 4 + 0.01 * 4 * 2, abs=0.001)
 
 
+# Reactions
+
+
+def reactions(rig, relay):
+    metrics = Metrics(relay)
+    metrics(rig.reports)
+    said = told(metrics.text())
+    return said["pfstatus_reaction_seconds_count"], said["pfstatus_reaction_seconds_sum"]
+
+
+def test_reaction_lasts_until_all_vfs_were_read_back_and_is_one_whatever_their_number(rig):
+    pf = rig.pf(vfs=8)
+    relay = rig.relay()
+    pf.delay, pf.read_delay = 0.1, 0.01
+    pf.lacp_expire()
+    rig.pass_time(relay, 2)
+    assert set(pf.vfs.values()) == {DISABLE}
+    count, seconds = reactions(rig, relay)
+    assert count == 1
+    read_and_set = 2 * 8 * 0.01 + 8 * 0.1
+    assert read_and_set <= seconds < read_and_set + 0.2
+
+
+def test_vf_that_somebody_sets_in_an_outage_is_no_reaction_to_lacp(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    pf.vfs[1] = VfLinkState.AUTO
+    rig.pass_time(relay, 5)
+    assert pf.vfs[1] is DISABLE
+    assert reactions(rig, relay)[0] == 1
+
+
+def test_reaction_is_not_over_while_a_vf_fails(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay()
+    pf.vf_errors[1] = (errno.EBUSY, 3)
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    count, seconds = reactions(rig, relay)
+    assert count == 1
+    assert 0.1 + 0.2 <= seconds < 2
+
+
+def test_reaction_to_lacp_that_is_back_begins_after_the_up_delay(rig):
+    pf = rig.pf(vfs=2)
+    relay = rig.relay(up_delay=3.0)
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    rig.forget()
+    pf.lacp_up()
+    rig.pass_time(relay, 5)
+    assert set(pf.vfs.values()) == {VfLinkState.AUTO}
+    count, seconds = reactions(rig, relay)
+    assert count == 1
+    assert seconds < 0.5
+
+
+def test_outage_in_which_nothing_is_to_be_set_is_no_reaction(rig):
+    pf = rig.pf(vfs=1)
+    pf.vfs[0] = ENABLE
+    relay = rig.relay()
+    pf.lacp_expire()
+    rig.pass_time(relay, 5)
+    assert reactions(rig, relay)[0] == 0
+
+
 # Warnings
 
 

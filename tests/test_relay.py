@@ -132,6 +132,7 @@ def test_each_level_is_the_known_one(rig):
         "lacp is down": "INFO",
         "failed to set vf link state": "ERROR",
         "vf link state was set": "INFO",
+        "vfs follow lacp": "DEBUG",
         "failed to fetch interface": "WARN",
     }
 

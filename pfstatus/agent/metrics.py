@@ -52,7 +52,6 @@ class Metrics:
         self.groups = tuple(tuple(group) for group in groups)
         """As given; may be changed."""
         self._since: dict[str, float] = {}  # when LACP turned, by PF
-        self._turned_ns: dict[str, int] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._transitions = Total(
             "pfstatus_lacp_transitions", "Changes of LACP.", ["pf", "to"], registry=self._registry
@@ -71,7 +70,7 @@ class Metrics:
         )
         self._reaction = Histogram(
             "pfstatus_reaction_seconds",
-            "From a change of LACP, as it was seen, to a VF's setting.",
+            "From a change of LACP, as it was seen, until all VFs were read to be as they must be.",
             buckets=_REACTION,
             registry=self._registry,
         )
@@ -85,13 +84,12 @@ class Metrics:
             if kind in _TURNS or kind is Kind.NOT_READY:
                 pf = fields["interface"]
                 self._since[pf] = report.time_ns / 1e9
-                self._turned_ns[pf] = report.time_ns
                 self._transitions.labels(pf, _TURNS.get(kind, "unknown")).inc()
             elif kind is Kind.VF_SET:
                 pf = fields["interface"]
                 self._sets.labels(pf, str(fields["state"]), "ok").inc()
-                if pf in self._turned_ns:
-                    self._reaction.observe((report.time_ns - self._turned_ns[pf]) / 1e9)
+            elif kind is Kind.REACTED:
+                self._reaction.observe(fields["seconds"])
             elif kind in (Kind.VF_FAILED, Kind.VF_FAILED_AGAIN):
                 pf = self._relay.snapshot().get(fields["interface"])
                 down = pf and pf.status and pf.status.lacp.status is LacpStatus.DOWN

@@ -288,6 +288,10 @@ class Narrator:
         """No VF of the PF can be set."""
         self._say_once(name, Kind.CANNOT_SET, interface=name, error=NO_SETTER)
 
+    def reacted(self, name: str, lacp: LacpStatus, seconds: float) -> None:
+        """VFs were set because LACP changed, and read back: all are as they must be."""
+        self.say(Kind.REACTED, interface=name, lacp=lacp, seconds=round(seconds, 6))
+
     def result(self, name: str, result: VfResult, *, time_ns: int, times: int = 1) -> None:
         """What became of a VF's setting, which ended so for so many times in a row."""
         pf = self._of(name)

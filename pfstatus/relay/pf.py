@@ -66,6 +66,8 @@ class Pf:
         self.served = False  # LACP is up, and all VFs that were disabled were given back
         self.down_since = 0.0  # monotonic
         self.kept = False  # LACP is down, and it is the last path of its group
+        self.reacts_since: float | None = None  # until its VFs were read to be as LACP wants them
+        self.reacted = False  # something was set for that
 
     @property
     def ifindex(self) -> int | None:

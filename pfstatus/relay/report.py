@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pfstatus.values import LacpReason, PortState, VfLinkState
+from pfstatus.values import LacpReason, LacpStatus, PortState, VfLinkState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,6 +98,8 @@ class Kind(Enum):
     """Some were made where there had been none."""
     VF_SET = "vf link state was set", "INFO", _VF
     """The driver accepted."""
+    REACTED = "vfs follow lacp", "DEBUG", {**_PF, "lacp": LacpStatus, "seconds": float}
+    """Reading showed so, after some were set; so long after LACP changed, or after the up-delay."""
     VF_WOULD_BE_SET = "vf link state would be set", "INFO", _VF
     """A dry run."""
     VF_FAILED = "failed to set vf link state", "ERROR", _VF_ERROR

@@ -78,10 +78,13 @@ class Worker:
         pf.reading = pf.doubtful = None
         pf.unsupported = False
         acts, now, pace = pf.acts, time.monotonic(), pf.pace
+        pf.reacts_since, pf.reacted = now, False
         pf.served = pf.kept and acts is _UP  # then nothing was taken from it
         pf.down_since = now
         if acts is _UP:
-            pace.lacp_changed(now, acts, pf.hold_down.found(now))
+            up_delay = pf.hold_down.found(now)
+            pace.lacp_changed(now, acts, up_delay)
+            pf.reacts_since = now + up_delay
         else:
             pf.hold_down.lost(now)
             pace.lacp_changed(now, acts)
@@ -138,6 +141,14 @@ class Worker:
             self._narrator.returned(pf.name, owners.returned)
             if not todo.settings and not unread:
                 self._groups.serve(pf)
+        if not todo.settings and not unread:
+            self._read_back(pf, acting, ended)
+
+    def _read_back(self, pf: Pf, lacp: LacpStatus, now: float) -> None:
+        """The VFs are as LACP wants them. It is told of if that took setting some."""
+        if pf.reacted and pf.reacts_since is not None:
+            self._narrator.reacted(pf.name, lacp, now - pf.reacts_since)
+        pf.reacts_since, pf.reacted = None, False
 
     def _read(self, pf: Pf) -> Reading | None:
         """Read a PF's VFs, where it makes sense."""
@@ -185,6 +196,7 @@ class Worker:
 
     def _note(self, pf: Pf, sent: Sent) -> float:
         """A message was sent. Returns the seconds for which to leave the lock to others."""
+        pf.reacted = True
         failed = any(failure for _, _, failure in sent.results)
         pause = pf.pace.sent(sent.began, sent.ended, len(sent.results), failed=failed)
         if not pf.pending:
