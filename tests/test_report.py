@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import builtins
 import json
 import logging
 import re
@@ -17,6 +18,7 @@ from pfstatus import (
     json_lines,
     to_logging,
 )
+from pfstatus.relay.report import deliver
 
 
 def test_report_is_one_line_of_json():
@@ -142,3 +144,21 @@ def test_outbox_survives_a_callback_that_raises(caplog):
         outbox(numbers(1))
     assert len(told) == 2
     assert "the report callback failed" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [OSError(24, "Too many open files"), RuntimeError("no")])
+def test_listener_that_fails_stops_nothing_where_logging_cannot_be_loaded_either(
+    monkeypatch, failure
+):
+    load = builtins.__import__
+
+    def no_descriptor(name, *args, **kwargs):
+        if name == "logging":
+            raise OSError(24, "Too many open files")
+        return load(name, *args, **kwargs)
+
+    def report(_reports):
+        raise failure
+
+    monkeypatch.setattr(builtins, "__import__", no_descriptor)
+    deliver(report, numbers(1))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -105,6 +104,8 @@ def load(path: Path) -> dict[str, Any]:
         FileError: it says something that it cannot, in a line.
         OSError: it could not be read.
     """
+    import tomllib  # noqa: PLC0415 - a megabyte, for those who have a file
+
     text = path.read_text(encoding="utf-8")
     try:
         said = tomllib.loads(text)

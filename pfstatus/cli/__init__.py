@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
@@ -42,6 +44,15 @@ exit status:
 """
 
 
+def _width() -> int:
+    """Columns for help, as argparse finds them, but without shutil: it loads three compressors."""
+    try:
+        columns = int(os.environ.get("COLUMNS", "0"))
+        return (columns or os.get_terminal_size().columns or 80) - 2
+    except (OSError, ValueError):
+        return 78
+
+
 class _Parser(argparse.ArgumentParser):
     """One that says in one line what is wrong."""
 
@@ -73,11 +84,12 @@ def parser(word: str | None = None) -> argparse.ArgumentParser:
         word: what it begins with. Of a command the modules of the others are not loaded: a relay
             runs for months, and they are megabytes.
     """
+    layout = partial(argparse.RawDescriptionHelpFormatter, width=_width())
     top = _Parser(
         prog="pfstatus",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=layout,
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
@@ -88,7 +100,7 @@ def parser(word: str | None = None) -> argparse.ArgumentParser:
             name,
             help=summary,
             description=command.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=layout,
         )
         sub.add_argument(
             "--netns",

@@ -19,7 +19,6 @@ from pfstatus.agent.program import Settings, serve
 from pfstatus.cli.base import NO, YES, open_session
 from pfstatus.relay import config
 from pfstatus.relay.program import unlocked
-from pfstatus.relay.release import release
 from pfstatus.relay.report import json_lines
 
 if TYPE_CHECKING:
@@ -74,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{', '.join(settings.config.interfaces)}: the configuration is good")
         return YES
     if args.release:
+        from pfstatus.relay.release import release  # noqa: PLC0415 - for those who give back
+
         with open_session(args) as session:
             told = json_lines(unlocked(sys.stdout), settings.config.level)
             done = release(session, settings.config.interfaces, settings.config.policy, told)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-import textwrap
 from contextlib import suppress
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TextIO
@@ -128,7 +127,9 @@ def paragraph(text: str, first: str = "", rest: str | None = None) -> list[str]:
         first: what the first line begins with.
         rest: what the others begin with; without, as many spaces.
     """
-    return textwrap.wrap(
+    from textwrap import wrap  # noqa: PLC0415 - a relay has no use for it
+
+    return wrap(
         text,
         WIDTH,
         initial_indent=first,
@@ -145,12 +146,14 @@ def shell_lines(command: str, first: str) -> Iterable[str]:
         command: steps joined by ``&&``.
         first: what the first line begins with; the others begin below the command.
     """
+    from textwrap import wrap  # noqa: PLC0415 - a relay has no use for it
+
     rest = " " * len(first)
     steps = command.split(" && ")
     for number, step in enumerate(steps):
         begin = rest if number else first
         more = " &&" if number < len(steps) - 1 else ""
-        *wrapped, last = textwrap.wrap(
+        *wrapped, last = wrap(
             step,
             WIDTH - len(" &&"),
             initial_indent=begin,

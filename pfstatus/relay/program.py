@@ -77,6 +77,7 @@ def be_quick() -> None:
     """Have a process that relays act at once, from the first outage on."""
     with suppress(OSError):  # no descriptor may be left for it: then it is slower at first
         rehearse()
+    gc.collect()
     gc.freeze()  # what lives as long as we do need not be looked through in the hot path
     # The thread that reports gives way to the one that acts: by default it would after 5 ms.
     sys.setswitchinterval(_GIVE_WAY)

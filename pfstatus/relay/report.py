@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pfstatus.values import LacpReason, LacpStatus, PortState, VfLinkState
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Mapping
 
 Level = Literal["DEBUG", "INFO", "WARN", "ERROR"]
@@ -203,12 +204,18 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, IntEnum | OSError) else value
 
 
-log = logging.getLogger("pfstatus")
+def _logger() -> logging.Logger:
+    import logging  # noqa: PLC0415 - half a megabyte, for those whose reports go there
+
+    return logging.getLogger("pfstatus")
+
+
 _LEVELS = {"DEBUG": 10, "INFO": 20, "WARN": 30, "ERROR": 40}
 
 
 def to_logging(reports: list[Report]) -> None:
     """Hand reports to the ``pfstatus`` logger."""
+    log = _logger()
     for report in reports:
         words = " ".join(f"{name}={_plain(value)}" for name, value in report.fields.items())
         log.log(_LEVELS[report.level], "%s %s", report.message, words)
@@ -348,6 +355,8 @@ def deliver(report: Callable[[list[Report]], None], reports: list[Report]) -> No
     try:
         report(reports)
     except OSError as exc:  # a full disk, a reader that left
-        log.error("the report callback failed: %s", exc)  # noqa: TRY400 - a place says nothing
+        with suppress(OSError):  # where no descriptor is left, no module is to be had either
+            _logger().error("the report callback failed: %s", exc)
     except Exception:
-        log.exception("the report callback failed")
+        with suppress(OSError):
+            _logger().exception("the report callback failed")

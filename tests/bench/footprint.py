@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """What a program that watches one link costs before it does anything: part of `make bench`.
 
+Besides, what a relay has resident, without metrics and with them, once they were read.
+
 Processes of their own, by turns; figures are medians. Any machine will do, without root: the link
 is ``lo``. The interpreter alone is the floor, pyroute2 the peer.
 """
@@ -9,10 +11,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import socket
 import statistics
 import subprocess
 import sys
 import time
+import urllib.request
+from pathlib import Path
 from typing import NamedTuple
 
 IMPORT_MS, RESIDENT_MB = 40.0, 16.0
@@ -27,6 +33,9 @@ CONTENDERS = {  # what is imported; how it watches, and how it ends
         "ipr.close()",
     ),
 }
+
+_REST = 1.0
+"""Seconds in which a relay that has begun comes to rest."""
 
 PROGRAM = """
 import time
@@ -79,8 +88,33 @@ def medians(runs: int) -> dict[str, Footprint]:
     }
 
 
+def relay_mb(*, metrics: bool) -> float:
+    """MB (10^6 bytes) that a relay has when it is at rest."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = "{}:{}".format(*free.getsockname())
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    command = [sys.executable, "-P", "-m", "pfstatus.cli", "relay", "--dry-run", "lo"]
+    with subprocess.Popen(
+        [*command, *(("--metrics", address) if metrics else ())],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdout
+        while b"pf is not ready" not in process.stdout.readline():
+            assert process.poll() is None, "it ended"
+        time.sleep(_REST)
+        for _ in range(3 if metrics else 0):
+            urllib.request.urlopen(f"http://{address}/metrics", timeout=10).read()
+        time.sleep(_REST)
+        found = re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+        process.terminate()
+    assert found
+    return int(found[1]) * 1024 / 1e6
+
+
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=21, help="processes of each (21)")
     found = medians(parser.parse_args().runs)
@@ -90,6 +124,9 @@ def main() -> None:
             f"{who:14}{each.import_ms:7.1f} ms{each.process_ms:7.1f} ms{each.resident_mb:8.1f} MB"
         )
     print(f"What pfstatus may take: {IMPORT_MS:g} ms to import, {RESIDENT_MB:g} MB")
+    for what, metrics in (("a relay", False), ("with metrics", True)):
+        resident = statistics.median(relay_mb(metrics=metrics) for _ in range(5))
+        print(f"{what:14}{resident:28.1f} MB")
 
 
 if __name__ == "__main__":

@@ -150,3 +150,15 @@ def test_a_relay_loads_no_other_command_nor_what_only_those_need(script):
     assert "pfstatus.cli.relay" in loaded
     others = ("pfstatus.cli.capture", "statistics")
     assert loaded.isdisjoint({*others, "ssl", "http.server", "email", "importlib.metadata"})
+    assert loaded.isdisjoint({"logging", "tomllib", "shutil", "textwrap"})
+
+
+@pytest.mark.parametrize(("columns", "most"), [("60", 60), ("100", 100), ("", 80), ("wide", 80)])
+def test_help_is_as_wide_as_the_terminal(script, columns, most):
+    ran = script(
+        f"import os; os.environ['COLUMNS'] = {columns!r}\n"
+        "from pfstatus.cli import main\n"
+        "main(['relay', '--help'])"
+    )
+    usage, _, _ = ran.stdout.partition("\n\n")
+    assert most - 15 < max(map(len, usage.splitlines())) <= most
