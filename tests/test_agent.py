@@ -20,8 +20,8 @@ from itertools import pairwise
 import pytest
 
 from pfstatus import Policy, Relay, VfLinkState
-from pfstatus.agent.config import FileError, load
-from pfstatus.agent.http import CLIENTS, address_of, serve_http
+from pfstatus.agent.config import FileError, address_of, load
+from pfstatus.agent.http import CLIENTS, serve_http
 from pfstatus.agent.metrics import Metrics
 from pfstatus.agent.systemd import Beat, notify
 from pfstatus.cli import main

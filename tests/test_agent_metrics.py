@@ -331,6 +331,27 @@ def test_certificate_that_cannot_be_read_is_an_error(certificates):
         serving.__enter__()
 
 
+def test_certificates_that_are_renewed_are_read_again(certificates, tmp_path):
+    tls = tuple(tmp_path / name for name in ("tls.crt", "tls.key", "ca.crt"))
+
+    def put(name, ca):
+        for file, source in zip(tls, (f"{name}.pem", f"{name}.key", f"{ca}.pem"), strict=True):
+            new = tmp_path / "new"
+            shutil.copy(certificates / source, new)
+            new.replace(file)
+
+    put("good", "ca")
+    with serve_http("127.0.0.1:0", lambda: b"x\n", lambda: True, lambda: True, tls=tls) as port:
+        assert get(port, "/metrics", certificates / "ca.pem", certificates / "good") == 200
+        tls[1].unlink()  # half of a renewal
+        assert get(port, "/metrics", certificates / "ca.pem", certificates / "good") == 200
+        put("bad", "other-ca")
+        other = certificates / "other-ca.pem"
+        assert get(port, "/metrics", other, certificates / "bad") == 200
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            get(port, "/metrics", other, certificates / "good")
+
+
 def test_tls_is_whole_or_not_at_all(tmp_path):
     cert = tmp_path / "cert"
     with pytest.raises(ValueError, match="go together"):
@@ -339,6 +360,24 @@ def test_tls_is_whole_or_not_at_all(tmp_path):
         Outlets(metrics_cert=cert, metrics_key=cert, metrics_ca=cert)
     assert Outlets(metrics=":1").tls() is None
     assert Outlets(":1", cert, cert, cert).tls() == (cert, cert, cert)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9143", "[::]:9143", "192.0.2.7:1", "node.example:1"])
+def test_metrics_for_others_want_certificates_or_a_word(tmp_path, address):
+    cert = tmp_path / "cert"
+    with pytest.raises(ValueError, match=r"whoever reaches this node.*metrics_open"):
+        Outlets(metrics=address)
+    assert Outlets(address, cert, cert, cert).tls()
+    assert Outlets(address, metrics_open=True).tls() is None
+    with pytest.raises(ValueError, match="without TLS"):
+        Outlets(address, cert, cert, cert, metrics_open=True)
+
+
+@pytest.mark.parametrize("address", [":1", "127.0.0.9:1", "[::1]:1", "localhost:1", None])
+def test_metrics_at_the_loopback_want_neither(address):
+    assert Outlets(metrics=address).metrics == address
+    with pytest.raises(ValueError, match="not the loopback"):
+        Outlets(metrics=address, metrics_open=True)
 
 
 # A file for node_exporter

@@ -72,6 +72,34 @@ def _one_of(*words: str) -> Callable[[object], str]:
     return read
 
 
+def address_of(text: str) -> tuple[str, int]:
+    """Read "ADDRESS:PORT"; without an address it is the loopback's.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        msg = f"an address is ADDRESS:PORT, like 127.0.0.1:9143, not {text!r}"
+        raise ValueError(msg)
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _address(value: object) -> str:
+    text = _text(value)
+    address_of(text)
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address  # noqa: PLC0415 - for those who have metrics
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "interfaces": ("interfaces", _names),
     "polling_interval": ("interval", _milliseconds),
@@ -84,10 +112,11 @@ KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "lacp_fallback": ("lacp_fallback", _switch),
     "state_file": ("state_file", lambda value: Path(_text(value))),
     "groups": ("group", _groups),
-    "metrics": ("metrics", _text),
+    "metrics": ("metrics", _address),
     "metrics_cert": ("metrics_cert", lambda value: Path(_text(value))),
     "metrics_key": ("metrics_key", lambda value: Path(_text(value))),
     "metrics_ca": ("metrics_ca", lambda value: Path(_text(value))),
+    "metrics_open": ("metrics_open", _switch),
     "textfile": ("textfile", lambda value: Path(_text(value))),
     "log": ("log", _one_of("json", "text")),
     "health_file": ("health_file", lambda value: Path(_text(value))),
@@ -140,6 +169,8 @@ class Outlets:
     """Its key."""
     metrics_ca: Path | None = None
     """Who must have signed theirs."""
+    metrics_open: bool | None = None
+    """Whether others than this node's may read it without a certificate, unencrypted."""
     textfile: Path | None = None
     """A file for node_exporter, with the same metrics."""
     health_file: Path | None = None
@@ -151,6 +182,16 @@ class Outlets:
         tls = (self.metrics_cert, self.metrics_key, self.metrics_ca)
         if any(tls) and not (all(tls) and self.metrics):
             msg = "metrics_cert, metrics_key, metrics_ca and metrics go together"
+            raise ValueError(msg)
+        elsewhere = self.metrics and not _is_loopback(address_of(self.metrics)[0])
+        if elsewhere and not self.metrics_open and not any(tls):
+            msg = (
+                f"metrics at {self.metrics} would be for whoever reaches this node: give "
+                "metrics_cert, metrics_key and metrics_ca, or say metrics_open if they may be"
+            )
+            raise ValueError(msg)
+        if self.metrics_open and (any(tls) or not elsewhere):
+            msg = "metrics_open is for an address that is not the loopback's, without TLS"
             raise ValueError(msg)
 
     def tls(self) -> tuple[Path, Path, Path] | None:

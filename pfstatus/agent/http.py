@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+
+from pfstatus.agent.config import address_of
 
 if TYPE_CHECKING:
     import ssl
@@ -25,19 +28,6 @@ _AGAIN = 0.5
 """Seconds between two looks whether an address has become free, or the end has come."""
 
 
-def address_of(text: str) -> tuple[str, int]:
-    """Read "ADDRESS:PORT"; without an address it is the loopback's.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        msg = f"an address is ADDRESS:PORT, like 127.0.0.1:9143, not {text!r}"
-        raise ValueError(msg)
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
 @contextmanager
 def serve_http(
     address: str,
@@ -51,13 +41,13 @@ def serve_http(
     """Answer in threads of their own, until the end of the context.
 
     Args:
-        address: "ADDRESS:PORT". There is no password: what is not the loopback is for a network
-            whose users may read metrics.
+        address: "ADDRESS:PORT". There is no password.
         metrics: the text of /metrics.
         lives: whether /healthz is 200; else 503.
         ready: the same for /readyz.
         tls: certificate, key and CA: speak TLS, and give metrics to those alone who show a
-            certificate of that CA. Health is for everybody: a kubelet shows none.
+            certificate of that CA. Health is for everybody: a kubelet shows none. Files that change
+            are read again.
         wait: whether an address that is in use is waited for, as the next of two agents does in an
             update, or is an error.
 
@@ -92,6 +82,7 @@ def serve_http(
         def log_message(self, *_args: object) -> None:
             """Standard error is for what is wrong."""
 
+    secured = tls and _Tls(*tls)
     ended = threading.Event()
     clients = threading.BoundedSemaphore(CLIENTS)
 
@@ -100,9 +91,16 @@ def serve_http(
 
         def get_request(self) -> tuple[socket.socket, Any]:
             try:
-                return super().get_request()
+                client, address = super().get_request()
             except OSError:  # no descriptor is left: the client stays, and select() tells of it
                 ended.wait(_AGAIN)
+                raise
+            if not secured:
+                return client, address
+            try:
+                return secured.wrap(client), address
+            except OSError:  # it is gone
+                client.close()
                 raise
 
         def process_request(self, request: Any, client_address: Any) -> None:
@@ -128,12 +126,6 @@ def serve_http(
     Server.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with Server((host, port), Handler, bind_and_activate=False) as server:
         server.timeout = _AGAIN
-        if tls:
-            server.socket = _tls(*tls).wrap_socket(
-                server.socket,
-                server_side=True,
-                do_handshake_on_connect=False,  # in the client's own thread, and in time
-            )
         bound = _bind(server)
         if not bound:
             if not wait:
@@ -150,18 +142,45 @@ def serve_http(
             answering.join()
 
 
-def _tls(cert: Path, key: Path, ca: Path) -> ssl.SSLContext:
-    """Who shows a certificate shows a good one.
+class _Tls:
+    """Speaks TLS with clients: who shows a certificate shows a good one.
+
+    Args:
+        cert: a file, as ``key`` and ``ca`` are.
 
     Raises:
         OSError: a file cannot be read, or is none.
     """
-    import ssl  # noqa: PLC0415 - 3 MB, for those who want it
 
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca)
-    context.load_cert_chain(cert, key)
-    context.verify_mode = ssl.CERT_OPTIONAL
-    return context
+    def __init__(self, cert: Path, key: Path, ca: Path) -> None:
+        self._files = cert, key, ca
+        self._read = self._state()
+        self._context = self._load()
+
+    def _state(self) -> list[tuple[int, int]]:
+        return [(stat.st_ino, stat.st_mtime_ns) for stat in map(os.stat, self._files)]
+
+    def _load(self) -> ssl.SSLContext:
+        import ssl  # noqa: PLC0415 - 3 MB, for those who want it
+
+        cert, key, ca = self._files
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca)
+        context.load_cert_chain(cert, key)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        return context
+
+    def wrap(self, client: socket.socket) -> ssl.SSLSocket:
+        """Speak it. Certificates are renewed while we run: what cannot be read yet is left."""
+        with suppress(OSError):
+            state = self._state()
+            if state != self._read:
+                self._context = self._load()
+                self._read = state
+        return self._context.wrap_socket(
+            client,
+            server_side=True,
+            do_handshake_on_connect=False,  # in the client's own thread, and in time
+        )
 
 
 def _bind(server: ThreadingHTTPServer) -> bool:

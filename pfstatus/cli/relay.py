@@ -47,6 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         parser.add_argument(flag, type=Path, metavar="FILE", help=words)
     parser.add_argument(
+        "--metrics-open",
+        action="store_true",
+        default=None,
+        help="let whoever reaches that address read them, where it is not the loopback's",
+    )
+    parser.add_argument(
         "--log", choices=["json", "text"], help="lines for programs (json) or for people"
     )
     parser.add_argument(

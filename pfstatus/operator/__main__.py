@@ -86,8 +86,20 @@ def parser() -> argparse.ArgumentParser:
         "--agent-metrics-address",
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="where agents tell of metrics, without a password: 0.0.0.0 or [::] is every address of"
-        " the node (default: 127.0.0.1)",
+        help="where agents tell of metrics: 0.0.0.0 or [::] is every address of the node, and needs"
+        " one of the two below (default: 127.0.0.1)",
+    )
+    found.add_argument(
+        "--agent-metrics-secret",
+        default="",
+        metavar="NAME",
+        help="a Secret with tls.crt, tls.key and ca.crt in the agents' namespace: they speak TLS,"
+        " and metrics are for those who show a certificate of that authority",
+    )
+    found.add_argument(
+        "--agent-metrics-open",
+        action="store_true",
+        help="metrics are for whoever reaches the node, without a password",
     )
     found.add_argument(
         "--agent-metrics-port",
@@ -140,9 +152,16 @@ def _settings(options: argparse.Namespace) -> Settings:
         raise ValueError(f"--agent-metrics-port {options.agent_metrics_port}: a port, 1 to 65000")
     address = options.agent_metrics_address
     try:
-        ipaddress.ip_address(address.strip("[]"))
+        elsewhere = not ipaddress.ip_address(address.strip("[]")).is_loopback
     except ValueError:
         raise ValueError(f"--agent-metrics-address {address}: an address of the node") from None
+    if elsewhere and bool(options.agent_metrics_secret) == options.agent_metrics_open:
+        raise ValueError(
+            f"--agent-metrics-address {address} needs either --agent-metrics-secret, or"
+            " --agent-metrics-open if whoever reaches the nodes may read metrics"
+        )
+    if options.agent_metrics_open and not elsewhere:
+        raise ValueError("--agent-metrics-open needs --agent-metrics-address")
     folder = options.cni_dir
     if folder and (not folder.startswith("/") or ".." in folder.split("/")):
         raise ValueError(f"--cni-dir {folder}: an absolute path")
@@ -150,6 +169,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         image=image,
         metrics_address=f"[{address}]" if ":" in address and "[" not in address else address,
         metrics_port=options.agent_metrics_port,
+        metrics_secret=options.agent_metrics_secret,
         cni_folder=folder,
         max_surge=surge,
         selinux_type=options.agent_selinux_type,

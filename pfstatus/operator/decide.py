@@ -100,12 +100,15 @@ def decide(
     for key, winner in refused(servable).items():
         refusals[key] = _conflict(by_key[key], winner)
     served = [monitor for monitor in servable if monitor.key not in refusals]
-    there = {
-        monitor.key: port_of(live[monitor.daemonset])
-        for monitor in served
-        if monitor.daemonset in live
-    }
-    ports = assign(served, there, settings.metrics_port)
+    there: dict[Key, int] = {}
+    foreign: set[int] = set()
+    for monitor in served:
+        scheme, port = port_of(live.get(monitor.daemonset, {}))
+        if scheme == settings.scheme:
+            there[monitor.key] = port
+        else:
+            foreign.add(port)
+    ports = assign(served, there, settings.metrics_port, foreign)
     to_be = {
         monitor.daemonset: daemonset(monitor, settings, ports[monitor.key]) for monitor in served
     }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from pfstatus.operator.conflict import selectors_can_meet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from pfstatus.operator.resource import Key, Monitor
 
 
-def assign(served: Iterable[Monitor], there: Mapping[Key, int], first: int) -> dict[Key, int]:
+def assign(
+    served: Iterable[Monitor],
+    there: Mapping[Key, int],
+    first: int,
+    foreign: Collection[int] = (),
+) -> dict[Key, int]:
     """Give each resource a port that no other has on a node which both can select.
 
     Who has one keeps it, since a change starts every agent anew; where two that have the same come
@@ -22,6 +28,8 @@ def assign(served: Iterable[Monitor], there: Mapping[Key, int], first: int) -> d
         served: the resources that have a DaemonSet.
         there: the ports of those whose DaemonSet has one, by resource.
         first: the lowest port.
+        foreign: ports that are not given: agents are there that speak another protocol, and the
+            next one is not taken for ready where they answer in its place.
 
     Returns:
         The ports, by resource.
@@ -46,6 +54,6 @@ def assign(served: Iterable[Monitor], there: Mapping[Key, int], first: int) -> d
         if monitor.key not in given:
             taken = taken_beside(monitor)
             given[monitor.key] = next(
-                port for port in range(first, first + len(taken) + 1) if port not in taken
+                port for port in itertools.count(first) if port not in taken and port not in foreign
             )
     return given

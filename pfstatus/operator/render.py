@@ -6,7 +6,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Literal
 
 from pfstatus.operator.resource import API_VERSION, GROUP, KIND, Monitor, Object
 
@@ -20,6 +21,10 @@ to go, which no comparison with what is to be there would show."""
 PORT = f"{GROUP}/metrics-port"
 """Annotation of an agent's pod: where it tells of metrics and health. A containerPort would forbid
 to start the next agent beside the old one."""
+
+Scheme = Literal["HTTP", "HTTPS"]
+_CERTIFICATES = "/run/secrets/metrics"
+_VOLUME = "certificates"
 
 _RESOURCES = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}
 
@@ -37,10 +42,18 @@ class Settings:
     image_pull_secrets: tuple[str, ...] = ()
     metrics_address: str = "127.0.0.1"
     """Where agents tell of metrics and health. The kubelet asks at 127.0.0.1 in any case."""
+    metrics_secret: str = ""
+    """With tls.crt, tls.key and ca.crt, in the namespace of the agents: they speak TLS, and tell
+    metrics to those who show a certificate of that authority. "" is plain HTTP."""
     metrics_port: int = 9143
     """The lowest port for that; resources that can meet on a node have different ones."""
     cni_folder: str = ""
     """Folder of the node into which the agents' pods put the CNI plugin; "" puts it nowhere."""
+
+    @property
+    def scheme(self) -> Scheme:
+        """How agents are asked."""
+        return "HTTPS" if self.metrics_secret else "HTTP"
 
 
 def _environment(monitor: Monitor) -> list[Object]:
@@ -51,11 +64,21 @@ def _environment(monitor: Monitor) -> list[Object]:
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 
-def _arguments(monitor: Monitor, metrics: str) -> list[str]:
+def _metrics(settings: Settings, port: int) -> list[str]:
+    found = [f"--metrics={settings.metrics_address}:{port}"]
+    if settings.metrics_secret:
+        files = {"cert": "tls.crt", "key": "tls.key", "ca": "ca.crt"}
+        found += [f"--metrics-{word}={_CERTIFICATES}/{file}" for word, file in files.items()]
+    elif not ip_address(settings.metrics_address.strip("[]")).is_loopback:
+        found.append("--metrics-open")
+    return found
+
+
+def _arguments(monitor: Monitor, settings: Settings, port: int) -> list[str]:
     spec = monitor.spec
     key = monitor.key
     found = [
-        f"--metrics={metrics}",
+        *_metrics(settings, port),
         f"--health-file=/run/pfstatus/health-{key.namespace}.{key.name}.json",
     ]
     if "restore" in spec:
@@ -89,11 +112,12 @@ def _security(settings: Settings, *capabilities: str) -> Object:
     return security
 
 
-def _probes(port: int) -> Object:
-    """Asked at the loopback, which the agent shares with its kubelet."""
+def _probes(scheme: Scheme, port: int) -> Object:
+    """Asked at the loopback, which the agent shares with its kubelet; it checks no certificate."""
+    tls = {"scheme": scheme} if scheme == "HTTPS" else {}
 
     def asks(path: str, **times: int) -> Object:
-        return {"httpGet": {"host": "127.0.0.1", "port": port, "path": path}, **times}
+        return {"httpGet": {"host": "127.0.0.1", "port": port, "path": path, **tls}, **times}
 
     return {
         "startupProbe": asks("/healthz", periodSeconds=1, failureThreshold=60),
@@ -108,19 +132,21 @@ def _container(monitor: Monitor, settings: Settings, port: int) -> Object:
     # Both send LACPDUs by a packet socket.
     packets = spec.get("revive") or spec.get("heartbeat", "off") != "off"
     capabilities = ("NET_ADMIN", "NET_RAW") if packets else ("NET_ADMIN",)
-    metrics = f"{settings.metrics_address}:{port}"
+    mounts: list[Object] = [{"name": "run", "mountPath": "/run/pfstatus"}]
+    if settings.metrics_secret:
+        mounts.append({"name": _VOLUME, "mountPath": _CERTIFICATES, "readOnly": True})
     return {
         "name": CONTAINER,
         "image": settings.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["pfstatus", "relay", *_arguments(monitor, metrics)],
+        "command": ["pfstatus", "relay", *_arguments(monitor, settings, port)],
         "env": _environment(monitor),
         "resources": monitor.spec.get("resources") or _RESOURCES,
         "securityContext": _security(settings, *capabilities),
-        **_probes(port),
+        **_probes(settings.scheme, port),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         # Which VFs it has disabled outlives the pod, and is shared with the next.
-        "volumeMounts": [{"name": "run", "mountPath": "/run/pfstatus"}],
+        "volumeMounts": mounts,
     }
 
 
@@ -156,6 +182,8 @@ def _pod(monitor: Monitor, settings: Settings, port: int) -> Object:
             {"name": "run", "hostPath": {"path": "/run/pfstatus", "type": "DirectoryOrCreate"}}
         ],
     }
+    if settings.metrics_secret:
+        pod["volumes"].append({"name": _VOLUME, "secret": {"secretName": settings.metrics_secret}})
     if settings.cni_folder:
         pod["initContainers"] = [_plugin(settings)]
         # One that is not there is not where the runtime looks.
@@ -179,11 +207,14 @@ def _update(settings: Settings) -> Object:
     return {"maxSurge": surge, "maxUnavailable": 0}
 
 
-def port_of(daemonset: Object) -> int:
-    """Where the agents of a DaemonSet tell of metrics and health; 0 where it does not say."""
+def port_of(daemonset: Object) -> tuple[Scheme, int]:
+    """How and where the agents of a DaemonSet tell of metrics and health; 0: it does not say."""
     template = (daemonset.get("spec") or {}).get("template") or {}
     written = ((template.get("metadata") or {}).get("annotations") or {}).get(PORT, "")
-    return int(written) if written.isdecimal() and int(written) <= 65535 else 0
+    port = int(written) if written.isdecimal() and int(written) <= 65535 else 0
+    volumes = (template.get("spec") or {}).get("volumes") or ()
+    tls = any(volume.get("name") == _VOLUME for volume in volumes)
+    return "HTTPS" if tls else "HTTP", port
 
 
 def daemonset(monitor: Monitor, settings: Settings, port: int) -> Object:

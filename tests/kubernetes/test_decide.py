@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from objects import NAMESPACE, NOW, SETTINGS, Cluster, key, monitor
 
+from pfstatus.agent.config import outlets
 from pfstatus.cli import parser
 from pfstatus.operator.changes import changes
 from pfstatus.operator.conflict import shared_pfs
@@ -410,6 +411,52 @@ def test_metrics_for_others_are_on_every_address(address):
     [container] = made["spec"]["template"]["spec"]["containers"]
     assert f"--metrics={address}:9200" in container["command"]
     assert made["spec"]["template"]["metadata"]["annotations"][PORT] == "9200"
+    program = parser().parse_args(container["command"][1:])
+    assert outlets(program, {}).tls() is None
+    assert program.metrics_open
+
+
+TLS = replace(SETTINGS, metrics_address="0.0.0.0", metrics_secret="certificates-of-mine")
+
+
+def test_metrics_by_tls_are_asked_for_by_tls():
+    [made] = decide([monitor("a", "eth0")], [], TLS, now=NOW).daemonsets.values()
+    pod = made["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    program = parser().parse_args(container["command"][1:])
+    assert not program.metrics_open
+    [mount] = [found for found in container["volumeMounts"] if found.get("readOnly")]
+    [secret] = [found for found in pod["volumes"] if found["name"] == mount["name"]]
+    assert secret["secret"] == {"secretName": "certificates-of-mine"}
+    files = outlets(program, {}).tls()
+    assert [str(file) for file in files] == [
+        f"{mount['mountPath']}/{name}" for name in ("tls.crt", "tls.key", "ca.crt")
+    ]
+    for kind in ("startup", "liveness", "readiness"):
+        assert container[f"{kind}Probe"]["httpGet"]["scheme"] == "HTTPS"
+
+
+def ports_of(cluster):
+    return {
+        found["metadata"]["name"]: int(found["spec"]["template"]["metadata"]["annotations"][PORT])
+        for found in cluster.daemonsets.values()
+    }
+
+
+def test_agents_that_begin_to_speak_tls_have_ports_where_none_answers_without():
+    """The old agent answers until it ends: the next one would not be taken for ready there."""
+    cluster = Cluster(monitor("a", "eth0"), monitor("b", "eth1"))
+
+    def turn(options):
+        for made in decide(*cluster.list(), options, now=NOW).daemonsets.values():
+            cluster.apply(made)
+        return ports_of(cluster)
+
+    before = turn(SETTINGS)
+    after = turn(TLS)
+    assert len({*before.values(), *after.values()}) == 4
+    assert turn(TLS) == after, "they stay"
+    assert not {*turn(SETTINGS).values()} & {*after.values()}, "and the way back"
 
 
 def test_the_cni_plugin_is_kept_on_the_node_when_asked_for():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import os
 import re
 import shutil
+import socket
+import ssl
 import subprocess
 
 import pytest
@@ -30,6 +33,7 @@ from test_decide import clusters
 import pfstatus.operator.__main__ as program
 from pfstatus import Relay
 from pfstatus.agent.health import HealthFile
+from pfstatus.agent.http import serve_http
 from pfstatus.agent.metrics import Metrics as AgentMetrics
 from pfstatus.operator.conflict import shared_pfs
 from pfstatus.operator.decide import decide
@@ -172,6 +176,49 @@ def test_prometheus_finds_an_agent_at_its_port(ip, address):
     [pods] = read("components/prometheus/monitor.yaml")[1:]
     chosen = pods["spec"]["selector"]["matchLabels"].items()
     assert chosen <= template["metadata"]["labels"].items()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_agents_give_metrics_to_the_prometheus_that_has_the_certificates(tmp_path):
+    script = EXAMPLES / "components" / "prometheus" / "certificates.sh"
+    ran = subprocess.run(["sh", script, "7"], capture_output=True, text=True, check=True)
+    secrets = {}
+    for document in documents(ran.stdout):
+        check(document)
+        name = document["metadata"]["name"]
+        secrets[name] = tmp_path / name
+        secrets[name].mkdir()
+        for file, content in document["data"].items():
+            (secrets[name] / file).write_bytes(base64.b64decode(content))
+
+    [patch] = [
+        patch["patch"] for patch in read("components/prometheus/kustomization.yaml")[0]["patches"]
+    ]
+    [agents] = re.findall(r"--agent-metrics-secret=(\S+)", patch)
+    shown = secrets[agents]
+    tls = (shown / "tls.crt", shown / "tls.key", shown / "ca.crt")
+
+    [pods] = read("components/prometheus/monitor.yaml")[1:]
+    [endpoint] = pods["spec"]["podMetricsEndpoints"]
+    assert endpoint["scheme"] == "https"
+    config = endpoint["tlsConfig"]
+
+    def file(key):
+        return secrets[key["name"]] / key["key"]
+
+    context = ssl.create_default_context(cafile=file(config["ca"]["secret"]))
+    stranger = ssl.create_default_context(cafile=file(config["ca"]["secret"]))
+    context.load_cert_chain(file(config["cert"]["secret"]), file(config["keySecret"]))
+
+    def status(with_context, port):
+        plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+        with with_context.wrap_socket(plain, server_hostname=config["serverName"]) as asking:
+            asking.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            return int(asking.makefile("rb").readline().split()[1])
+
+    with serve_http("127.0.0.1:0", lambda: b"", lambda: True, lambda: True, tls=tls) as port:
+        assert status(context, port) == 200
+        assert status(stranger, port) == 403
 
 
 @NEEDS_KUBECTL

@@ -112,6 +112,17 @@ def test_of_two_one_writes_and_the_other_takes_over(server, operator):
         (("--max-surge=lots",), "x", "--max-surge lots: a number of nodes, or 0% to 100%"),
         (("--metrics-bind-address=nowhere",), "x", "an address is HOST:PORT"),
         (("--metrics-bind-address=:0", "--metrics-client-ca=x"), "x", "needs --metrics-cert-dir"),
+        (("--agent-metrics-address=0.0.0.0",), "x", "needs either --agent-metrics-secret, or"),
+        (
+            (
+                "--agent-metrics-address=0.0.0.0",
+                "--agent-metrics-secret=s",
+                "--agent-metrics-open",
+            ),
+            "x",
+            "needs either --agent-metrics-secret, or",
+        ),
+        (("--agent-metrics-open",), "x", "needs --agent-metrics-address"),
     ],
 )
 def test_what_cannot_work_is_said_at_start(operator, arguments, image, said):
