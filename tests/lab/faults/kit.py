@@ -1,5 +1,6 @@
 """What a fault is, and the world that it happens in."""
 
+import json
 import os
 import re
 import signal
@@ -21,6 +22,8 @@ LOST_SECONDS = 30.0
 """Limit for a relay to disable VFs after its partner fell silent, 3 s of which are LACP's own: for
 an emulated machine on a busy one."""
 _STAYS_SECONDS = 0.5
+_LINES = 30
+"""Of each relay, that are shown where a fault ends otherwise."""
 
 
 class World:
@@ -37,6 +40,7 @@ class World:
         self.pf0, self.pf1 = lab.ports[:2]
         self.folder = folder
         self.stack = stack
+        self._relays: list[RelayProcess] = []
         self.note = ""
         """What is worth a word beside the state that it ended in."""
 
@@ -66,6 +70,7 @@ class World:
         """
         process = RelayProcess(*args, *pfs, env=env, prefix=prefix, program=program)
         relay = self.stack.enter_context(process)
+        self._relays.append(relay)
         relay.wait_up(*(pfs if up is None else up), timeout=60)
         return relay
 
@@ -86,6 +91,14 @@ class World:
         """The relay is disabling the PF's VFs: the first one is."""
         wait_for(
             lambda: "disable" in port.nic.vf_states().values(), LOST_SECONDS, "the first VF set"
+        )
+
+    def said(self) -> str:
+        """What the relays said last, a line each."""
+        return "\n".join(
+            f"  {relay.process.pid}: {json.dumps(line)}"
+            for relay in self._relays
+            for line in relay.lines[-_LINES:]
         )
 
     def states(self) -> str:
@@ -207,7 +220,7 @@ def happen(fault: Fault, lab: Lab) -> Outcome:
         except Exception as exc:
             first = str(exc).strip().partition("\n")[0]
             ended = f"**{world.states()}; {type(exc).__name__}: {first}**"
-            print(f"{fault.name}: {exc}", flush=True)
+            print(f"{fault.name}: {type(exc).__name__}: {exc}\n{world.said()}", flush=True)
             return Outcome(ended, seconds, False)
         return Outcome(f"{world.states()}{world.note and f'; {world.note}'}", seconds, True)
 
