@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -127,6 +128,45 @@ def test_check_config_says_what_is_wrong(tmp_path, capsys, text, code):
     assert main(["relay", "--check-config", "--config", str(file)]) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("pfstatus: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("\nup_delay = -1\n", 3, "up_delay must be 0 or more"),
+        ("up_delay = 5\nup_delay_max = 3\n", 3, "up_delay_max 3 is less than up_delay 5"),
+        ('groups = [["a"]]\n', 2, "groups are of two PFs or more"),
+        ('metrics = "9143"\n', 2, "ADDRESS:PORT"),
+        ('metrics = "0.0.0.0:9143"\n', 2, "whoever reaches this node"),
+        ('metrics_key = "/k"\n', 2, "go together"),
+        ('textfile = "/x.txt"\n', 2, r"ends with \.prom"),
+        ("\xff\xfe\n", 2, "not encoded as UTF-8"),
+    ],
+    ids=str,
+)
+def test_check_config_says_where_keys_do_not_go_together(tmp_path, capsys, text, line, word):
+    file = tmp_path / "relay.toml"
+    file.write_text('interfaces = ["a"]\n' + text, encoding="latin-1")
+    check = ["relay", "--check-config", "--config", str(file)]
+    assert main(check) == 2
+    assert re.fullmatch(f"pfstatus: .*relay.toml:{line}: .*{word}.*\n", capsys.readouterr().err)
+
+
+def test_check_config_does_not_blame_the_file_for_an_argument(tmp_path, capsys):
+    file = tmp_path / "relay.toml"
+    file.write_text('interfaces = ["a"]\nup_delay = 1\n')
+    assert main(["relay", "--check-config", "--config", str(file), "--up-delay=-1"]) == 2
+    assert capsys.readouterr().err == "pfstatus: up_delay must be 0 or more seconds, not -1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "word"),
+    [(["x" * 128], "cannot be an interface name"), ([f"e{n}" for n in range(300)], "at most")],
+    ids=["long", "many"],
+)
+def test_check_config_says_what_no_relay_would_take(capsys, names, word):
+    assert main(["relay", "--check-config", *names]) == 2
+    assert word in capsys.readouterr().err
 
 
 # Running
@@ -476,7 +516,8 @@ def wait_until(condition):
 
 def test_address_that_is_not_ours_is_an_error_at_once():
     pages = (lambda: b"", lambda: True, lambda: True)
-    with pytest.raises(OSError, match="assign"), serve_http("192.0.2.1:0", *pages, wait=True):
+    said = pytest.raises(OSError, match=r"told at 192\.0\.2\.1:0: Cannot assign")
+    with said, serve_http("192.0.2.1:0", *pages, wait=True):
         pass
 
 

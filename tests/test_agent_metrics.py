@@ -414,9 +414,9 @@ def test_textfile_that_cannot_be_written_is_said_once_and_tried_again(tmp_path, 
 
 
 def test_textfile_that_node_exporter_would_not_read_is_refused(tmp_path):
-    keeping = keep_textfile(tmp_path / "pfstatus.txt", bytes, pytest.fail)
-    with pytest.raises(ValueError, match=r"end with \.prom"):
-        keeping.__enter__()
+    assert Outlets(textfile=tmp_path / "pfstatus.prom")
+    with pytest.raises(ValueError, match=r"ends with \.prom"):
+        Outlets(textfile=tmp_path / "pfstatus.txt")
 
 
 # Lines for people

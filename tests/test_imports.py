@@ -71,7 +71,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "relay.rehearsal": 12,
     "relay.program": 13,
     "agent.config": 0,
-    "agent.http": 0,
+    "agent.http": 1,
     "agent.systemd": 0,
     "agent.health": 12,
     "agent.heartbeats": 12,

@@ -135,7 +135,11 @@ def load(path: Path) -> dict[str, Any]:
     """
     import tomllib  # noqa: PLC0415 - a megabyte, for those who have a file
 
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as exc:
+        line = exc.object.count(b"\n", 0, exc.start) + 1
+        raise FileError(path, line, "this is no TOML: it is not encoded as UTF-8") from None
     try:
         said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -154,6 +158,18 @@ def load(path: Path) -> dict[str, Any]:
             msg = f"{key} cannot be {value!r}: {exc}"
             raise FileError(path, _line(text, key), msg) from None
     return values
+
+
+def placed(path: Path, args: argparse.Namespace, exc: ValueError) -> ValueError:
+    """An error about keys, with its place if it names one that the file says, and no argument."""
+    text = path.read_text(encoding="utf-8")
+    for key in re.findall(r"\w+", str(exc)):
+        name, _ = KEYS.get(key, (None, None))
+        if name and getattr(args, name) in (None, []):
+            line = _line(text, key)
+            if line:
+                return FileError(path, line, str(exc))
+    return exc
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +198,9 @@ class Outlets:
         tls = (self.metrics_cert, self.metrics_key, self.metrics_ca)
         if any(tls) and not (all(tls) and self.metrics):
             msg = "metrics_cert, metrics_key, metrics_ca and metrics go together"
+            raise ValueError(msg)
+        if self.textfile and self.textfile.suffix != ".prom":
+            msg = f"textfile is read by node_exporter if it ends with .prom, not {self.textfile}"
             raise ValueError(msg)
         elsewhere = self.metrics and not _is_loopback(address_of(self.metrics)[0])
         if elsewhere and not self.metrics_open and not any(tls):

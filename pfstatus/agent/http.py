@@ -126,7 +126,11 @@ def serve_http(
     Server.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with Server((host, port), Handler, bind_and_activate=False) as server:
         server.timeout = _AGAIN
-        bound = _bind(server)
+        try:
+            bound = _bind(server)
+        except OSError as exc:
+            msg = f"metrics cannot be told at {address}: {exc.strerror}"
+            raise OSError(exc.errno, msg) from None
         if not bound:
             if not wait:
                 raise OSError(errno.EADDRINUSE, f"{address} is in use: end what has it")

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pfstatus.agent.config import load, outlets
+from pfstatus.agent.config import load, outlets, placed
 from pfstatus.agent.program import Settings, serve
 from pfstatus.cli.base import NO, YES, open_session
 from pfstatus.relay import config
 from pfstatus.relay.program import unlocked
-from pfstatus.relay.report import json_lines
+from pfstatus.relay.report import json_lines, text_lines
 
 if TYPE_CHECKING:
     import argparse
@@ -82,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
         from pfstatus.relay.release import release  # noqa: PLC0415 - for those who give back
 
         with open_session(args) as session:
-            told = json_lines(unlocked(sys.stdout), settings.config.level)
+            lines = text_lines if settings.outlets.log == "text" else json_lines
+            told = lines(unlocked(sys.stdout), settings.config.level)
             done = release(session, settings.config.interfaces, settings.config.policy, told)
         return YES if done else NO
     read = partial(_read, args) if args.config else None
@@ -93,4 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(args: argparse.Namespace) -> Settings:
     said = load(args.config) if args.config else {}
-    return Settings(config.from_arguments(args, file=said), outlets(args, said))
+    try:
+        return Settings(config.from_arguments(args, file=said), outlets(args, said))
+    except ValueError as exc:
+        raise (placed(args.config, args, exc) if args.config else exc) from None

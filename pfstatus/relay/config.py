@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pfstatus.monitor import PFS_MAX
 from pfstatus.relay.policy import Policy
+from pfstatus.session import name_of
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +28,7 @@ class Config:
     """What to relay, and how.
 
     Raises:
-        ValueError: no interface, or an interval below 0.1 s.
+        ValueError: no interface, too many, a name that can be none, or an interval below 0.1 s.
     """
 
     interfaces: tuple[str, ...]
@@ -41,6 +43,11 @@ class Config:
     def __post_init__(self) -> None:
         if not self.interfaces:
             msg = f"no interfaces: name them, or set {INTERFACES}=ens5f0,ens5f1"
+            raise ValueError(msg)
+        for name in self.interfaces:
+            name_of(name)
+        if len(self.interfaces) > PFS_MAX:
+            msg = f"interfaces are {PFS_MAX} at most, not {len(self.interfaces)}"
             raise ValueError(msg)
         if not self.interval >= 0.1:
             msg = f"the interval is at least 0.1 s, not {self.interval!r}"

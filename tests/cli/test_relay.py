@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -104,3 +105,14 @@ def test_relay_that_cannot_tell_goes_on_and_says_so_in_a_line(command, reader):
     assert relay.returncode == 0
     assert first.startswith("the report callback failed: ")
     assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize(
+    ("log", "line"), [("json", r"{.*}"), ("text", r"\d\d:.* INFO  ens5f0: .*")]
+)
+def test_release_tells_in_the_lines_that_are_asked_for(pf, run, capfd, tmp_path, log, line):
+    pf.vfs[1] = VfLinkState.DISABLE
+    state = str(tmp_path / "vfs.json")
+    assert run("relay", "ens5f0", "--release", "--log", log, "--state-file", state) == 0
+    assert re.fullmatch(line, capfd.readouterr().out.rstrip("\n"))
+    assert pf.vfs[1] is VfLinkState.AUTO
