@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from pfstatus import Kind, Policy, Relay, VfLinkState
+from pfstatus import Kind, Policy, PortState, Relay, VfLinkState
+from pfstatus.heartbeat.listener import SLOW
 from pfstatus.testing import FakePartner
 
 AUTO, DISABLE = VfLinkState.AUTO, VfLinkState.DISABLE
@@ -17,7 +18,7 @@ SOON = 15.0
 class Site:
     """Two PFs, each with its partner, and a relay."""
 
-    def __init__(self, kernel, mode, *, revive=False):
+    def __init__(self, kernel, mode, **policy):
         self.pfs = [kernel.add_pf(name, vfs=2) for name in ("pf0", "pf1")]
         for number, pf in enumerate(self.pfs):
             kernel.add_bond(f"bond{number}", pf)
@@ -27,7 +28,7 @@ class Site:
         self.relay = Relay(
             "pf0",
             "pf1",
-            policy=Policy(heartbeat=mode, revive=revive),
+            policy=Policy(heartbeat=mode, **policy),
             report=self.reports.extend,
             session=kernel.session(),
             open_port=self.open_port,
@@ -163,6 +164,38 @@ def test_without_either_no_port_is_opened(site):
 def test_a_policy_knows_its_modes(mode):
     with pytest.raises(ValueError, match="heartbeat"):
         Policy(heartbeat=mode)
+
+
+def ask_for_the_slow_rate(site):
+    for partner in site.partners:
+        slow = partner.actor.state & ~PortState.TIMEOUT
+        partner.actor = dataclasses.replace(partner.actor, state=slow)
+
+
+def test_at_the_slow_rate_nothing_is_concluded(site):
+    site = site("late")
+    ask_for_the_slow_rate(site)
+    site.until(lambda: len(site.said(Kind.HEARTBEAT_IDLE, reason=SLOW)) == 2)
+    site.partners[0].mute = True
+    site.run(3)
+    assert not site.said(Kind.PARTNER_SILENT)
+
+
+def test_heartbeat_slow_concludes_where_the_kernel_would_wait_for_90_s(site):
+    here = site("late", heartbeat_slow=True)
+    ask_for_the_slow_rate(here)
+    here.heard()
+    here.partners[0].mute = True
+    here.until(lambda: here.said(Kind.PARTNER_SILENT, interface="pf0", acted_upon=True))
+    here.until(lambda: set(here.pfs[0].vfs.values()) == {DISABLE})
+    here.run(4)
+    assert not here.said(Kind.FALSE_ALARM), "the kernel has 90 s to say the same"
+    assert set(here.pfs[0].vfs.values()) == {DISABLE}
+
+
+def test_heartbeat_slow_alone_does_nothing_and_is_refused():
+    with pytest.raises(ValueError, match="needs a heartbeat"):
+        Policy(heartbeat_slow=True)
 
 
 def test_pf_is_dropped_and_added_while_the_other_is_silent(site):

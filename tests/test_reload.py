@@ -160,6 +160,7 @@ def test_interval_changes(rig):
         (("ens5f0",), 0.0, {}),
         (("ens5f0",), 1.0, {"dry_run": True}),
         (("ens5f0",), 1.0, {"heartbeat": "watch"}),
+        (("ens5f0",), 1.0, {"heartbeat": "watch", "heartbeat_slow": True}),
         (("ens5f0",), 1.0, {"revive": True}),
         (("ens5f0",), 1.0, {"stand_by": True}),
     ],

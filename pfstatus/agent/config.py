@@ -105,6 +105,7 @@ KEYS: Mapping[str, tuple[str, Callable[[object], Any]]] = {
     "polling_interval": ("interval", _milliseconds),
     "restore": ("restore", _one_of("all", "owned")),
     "heartbeat": ("heartbeat", _one_of("off", "watch", "late", "pulse")),
+    "heartbeat_slow": ("heartbeat_slow", _switch),
     "revive": ("revive", _switch),
     "on_exit": ("on_exit", _one_of("keep", "restore")),
     "up_delay": ("up_delay", _number),

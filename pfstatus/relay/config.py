@@ -113,6 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--dry-run", "say what would be done"),
         ("--debug", "say more"),
         ("--lacp-fallback", "take a PF that has met no partner since the start for up"),
+        ("--heartbeat-slow", "conclude where our bond asks for the slow rate (lacp_rate), too"),
         ("--revive", "send our kernel's last LACPDU twice a second while a PF is DEFAULTED"),
     ):
         parser.add_argument(flag, action="store_true", default=None, help=words)
@@ -155,6 +156,7 @@ def from_arguments(
             state_file=said.get("state_file", _DEFAULT.state_file),
             groups=tuple(groups),
             heartbeat=said.get("heartbeat", _DEFAULT.heartbeat),
+            heartbeat_slow=said.get("heartbeat_slow", False),
             revive=said.get("revive", False),
         ),
         "DEBUG" if said.get("debug") else "INFO",

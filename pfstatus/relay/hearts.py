@@ -43,7 +43,7 @@ class Hearts:
     """Listens, and says which PFs are to be taken for lost.
 
     Args:
-        policy: its ``heartbeat`` and ``revive``.
+        policy: its ``heartbeat``, ``heartbeat_slow`` and ``revive``.
         names: the PFs.
         monitor: of the relay.
         narrator: of the relay.
@@ -66,6 +66,7 @@ class Hearts:
         self._ports = Ports(
             names,
             HeartbeatMode.PULSE if pulse else HeartbeatMode.LATE,
+            slow=policy.heartbeat_slow,
             ask=self._asks,
             revive=policy.revive,
             known=known,

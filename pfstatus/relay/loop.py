@@ -175,7 +175,8 @@ class Relay:
 
         Raises:
             TypeError, ValueError: as for Monitor; or what only another relay could do: ``dry_run``,
-                ``heartbeat``, ``revive`` or ``stand_by`` is another. Nothing is changed then.
+                ``heartbeat``, ``heartbeat_slow``, ``revive`` or ``stand_by`` is another. Nothing is
+                changed then.
         """
         names = tuple(dict.fromkeys(map(name_of, interfaces)))
         if not 0 < len(names) <= PFS_MAX:
@@ -184,7 +185,7 @@ class Relay:
         if not interval > 0:
             msg = f"interval must be positive, not {interval!r}"
             raise ValueError(msg)
-        for name in ("dry_run", "heartbeat", "revive", "stand_by"):
+        for name in ("dry_run", "heartbeat", "heartbeat_slow", "revive", "stand_by"):
             if getattr(policy, name) != getattr(self._policy, name):
                 msg = f"{name} cannot be changed while it runs: start it anew"
                 raise ValueError(msg)

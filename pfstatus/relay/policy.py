@@ -126,6 +126,9 @@ class Policy:
     """Whether partners are asked (docs/heartbeat.md): "watch" tells of silent ones and touches
     nothing; "late" and "pulse" take their PFs for lost, before the kernel does, while another PF
     is up and heard. Needs CAP_NET_RAW."""
+    heartbeat_slow: bool = False
+    """Conclude, too, where our own bond asks for the slow rate, at which the kernel takes 90 s. A
+    control plane that restarts may be mute for so long while it forwards."""
     revive: bool = False
     """While a PF is DEFAULTED with its link up, send our kernel's last LACPDU twice a second: LACP
     is back in a second instead of up to 30. Needs CAP_NET_RAW."""
@@ -139,6 +142,9 @@ class Policy:
             raise ValueError(msg)
         if self.heartbeat not in ("off", "watch", "late", "pulse"):
             msg = f"heartbeat must be 'off', 'watch', 'late' or 'pulse', not {self.heartbeat!r}"
+            raise ValueError(msg)
+        if self.heartbeat_slow and self.heartbeat == "off":
+            msg = "heartbeat_slow needs a heartbeat: 'watch', 'late' or 'pulse'"
             raise ValueError(msg)
         for name in ("up_delay", "up_delay_max"):
             if not 0 <= getattr(self, name) < math.inf:
