@@ -7,8 +7,10 @@
 #   make lab      the lab's scenarios alone     (K=expression, as pytest's -k)
 #   make lab-crowd  64 PFs that lose LACP at once, minutes of them
 #   make lab-heartbeat  a mute switch, noticed before the kernel does
-#   make lab-switches  Open vSwitch and teamd as the switch, with the relay and with heartbeats
-#   make soak-heartbeat DURATION=600  heartbeats with nothing wrong, for so many seconds
+#   make lab-switches  Open vSwitch, teamd and DPDK as the switch, with the relay and with heartbeats
+#   make soak-heartbeat DURATION=600  heartbeats with nothing wrong, with each switch on a busy machine,
+#                 for so many seconds   (CPUS=1; DELAY=yes: what the switches send is late at random)
+#   make bench-heartbeat  how soon each switch's silence is noticed, by an exact clock  (SWITCH=Teamd)
 #   make lab-matrix  the lab on each kernel series that the archive offers
 #   make cluster-test  the operator against real API servers, which it builds the first time, in 10
 #                 minutes (KUBECONFIG=file: against that cluster)
@@ -31,7 +33,7 @@ LAB := $(PYTHON) tests/lab/vm.py
 CLUSTER_TEST := tests/kubernetes/test_cluster.py
 LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat switches)
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench faults soak bench-relay
+.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat bench-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench faults soak bench-relay
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -75,15 +77,24 @@ lab-crowd: setup-lab
 
 # Against the kernel's own three seconds: for a machine that does nothing else.
 lab-heartbeat: setup-lab
-	$(LAB) --timeout 900 -- $(VENV)/python -m pytest tests/lab/test_heartbeat.py -q -p no:cacheprovider
+	$(LAB) --timeout 1500 -- $(VENV)/python -m pytest tests/lab/test_heartbeat.py \
+		tests/lab/test_heartbeat_relay.py -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
 DURATION ?= 600
-soak-heartbeat: setup-lab
-	$(LAB) --timeout $$(($(DURATION) + 300)) -- $(VENV)/python tests/lab/heartbeat.py --soak $(DURATION)
+CPUS ?= 2
+soak-heartbeat: setup-switches
+	$(LAB) --switches --cpus $(CPUS) --timeout $$(($(DURATION) + 420)) -- \
+		$(VENV)/python tests/lab/calm.py $(DURATION) $(if $(DELAY),--delay)
+
+# Each switch: mute, and DEFAULTED. SWITCH=Teamd: that one alone.
+bench-heartbeat: setup-switches
+	$(LAB) --switches --exact --timeout 7200 -- \
+		$(VENV)/python tests/lab/heartbeat.py $(if $(SWITCH),--switch $(SWITCH))
 
 # Programs that others wrote as the switch; the first time they are downloaded.
 lab-switches: setup-switches
-	$(LAB) --switches --timeout 900 -- $(VENV)/python -m pytest tests/lab/test_switches.py -q -p no:cacheprovider
+	$(LAB) --switches --timeout 1500 -- \
+		$(VENV)/python -m pytest tests/lab/test_switches.py -q -p no:cacheprovider --durations=5 $(if $(K),-k '$(K)')
 
 # Every kernel series that the distribution's archive offers with headers, the lab's tests on each.
 lab-matrix: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni

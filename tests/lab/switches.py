@@ -1,34 +1,73 @@
-"""Other switches than Linux bonding at the other end of a cable: Open vSwitch and teamd.
+"""What may be at the other end of a cable: Linux bonding, Open vSwitch, teamd, DPDK.
 
-Each takes a port's end of the cable, `sw0`, out of its bond in namespace `sw` and speaks LACP on it
-by itself, at the fast rate. What they do differently is why they are here:
+All but the first take a port's end of the cable, `sw0`, out of its bond in namespace `sw` and speak
+LACP on it by themselves; of several ports each is a LAG of its own. What they do differently is why
+they are here:
 
     OpenVSwitch  one interface: it sends LACPDUs with Aggregation clear (Individual)
     Teamd        as in SONiC: answers at once
+    Dpdk         its bonding in mode 4: asks for the slow rate, and sends twice a second at most
 """
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
+from nic import lacp_up
 from switch_programs import LIBRARIES
 from topology import Port, ip, links, run, wait_for
 
 _START_SECONDS = 30.0
+_DPDK_MIB = 128
+_DPDK_STATES = Path("/run/dpdk-states")
 
 
-class Switch(ABC):
-    """A program that speaks LACP on a port's `sw0`; a context manager, in which it does.
+class Switch:
+    """The other end of some ports' cables; a context manager, in which it is there."""
 
-    Afterwards the port's end of the cable is in a bond again, and `Lab.reset()` makes both anew.
+    def __init__(self, *ports: Port) -> None:
+        self.ports = ports
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        return
+
+    def mute(self, muted: bool) -> None:
+        """Loses the LACPDUs that it sends, or no more."""
+        for port in self.ports:
+            if muted:
+                port.lacp_block("to-pf")
+            else:
+                port.lacp_unblock()
+
+    def isolate(self, isolated: bool) -> None:
+        """Loses all LACPDUs to and from it, or no more: after 6 s both ends are DEFAULTED."""
+        for port in self.ports:
+            if isolated:
+                port.lacp_block()
+            else:
+                port.lacp_unblock()
+
+
+class LinuxBonding(Switch):
+    """The kernel's own, as topology.py has it."""
+
+
+class Program(Switch, ABC):
+    """A program that speaks LACP.
+
+    Afterwards the ports' ends of the cables are in bonds again, and `Lab.reset()` makes all anew.
     """
 
-    def __init__(self, port: Port) -> None:
-        self.port = port
+    def __init__(self, *ports: Port) -> None:
+        super().__init__(*ports)
         root = Path(os.environ["LAB_SWITCHES"])
         self._env = {
             **os.environ,
@@ -37,17 +76,18 @@ class Switch(ABC):
         }
         self._root = root
         self._running: list[subprocess.Popen[bytes]] = []
-        self._daemon: tuple[str, ...] = ()
-        """The command that speaks LACP, the last of those that run."""
+        self._speakers: list[tuple[str, ...]] = []
+        """The commands that speak LACP, the last of those that run."""
 
     def __enter__(self) -> Self:
-        self.port.disturbed = True
-        ip(f"link del {self.port.switch_bond}", netns="sw")
+        self._disturb()
+        ip(*(f"link del {port.switch_bond}" for port in self.ports), netns="sw")
         try:
             self._start()
             who = type(self).__name__
             wait_for(self.negotiated, _START_SECONDS, f"LACP up on {who}", every=0.1)
-            self.port.wait_lacp(up=True, timeout=_START_SECONDS)
+            for port in self.ports:
+                port.wait_lacp(up=True, timeout=_START_SECONDS)
         except BaseException:
             self._end()
             raise
@@ -65,18 +105,16 @@ class Switch(ABC):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(10)
-        ip(
-            f"link set {self.port.switch_port} down",
-            f"link add {self.port.switch_bond} type bond",
-            netns="sw",
-        )
+        for port in self.ports:
+            ip(
+                f"link set {port.switch_port} down",
+                f"link add {port.switch_bond} type bond",
+                netns="sw",
+            )
 
-    def mute(self, muted: bool) -> None:
-        """Loses the LACPDUs that it sends, or no more."""
-        if muted:
-            self.port.lacp_block("to-pf")
-        else:
-            self.port.lacp_unblock()
+    def _disturb(self) -> None:
+        for port in self.ports:
+            port.disturbed = True
 
     def pause(self, paused: bool) -> None:
         """Stops the program where it stands, as when a switch's CPU hangs, or lets it go on."""
@@ -85,15 +123,18 @@ class Switch(ABC):
 
     def restart(self) -> None:
         """Kills what speaks LACP, as a crash does, and starts it again at once."""
-        self.port.disturbed = True
-        process = self._running.pop()
-        process.kill()
-        process.wait(10)
-        self._spawn(*self._daemon)
+        self._disturb()
+        commands, self._speakers = self._speakers, []
+        for _ in commands:
+            process = self._running.pop()
+            process.kill()
+            process.wait(10)
+        for command in commands:
+            self._speak(*command)
 
     @abstractmethod
     def negotiated(self) -> bool:
-        """Whether LACP is up by its own account."""
+        """Whether LACP is up on each port, by its own account."""
 
     @abstractmethod
     def _start(self) -> None: ...
@@ -103,6 +144,10 @@ class Switch(ABC):
 
     def _spawn(self, *command: str) -> None:
         self._running.append(subprocess.Popen(self._inside(*command), env=self._env))
+
+    def _speak(self, *command: str) -> None:
+        self._speakers.append(command)
+        self._spawn(*command)
 
     def _run(self, *command: str) -> str:
         return run(*self._inside(*command), env=self._env)
@@ -115,8 +160,8 @@ class Switch(ABC):
             return ""
 
 
-class OpenVSwitch(Switch):
-    """One interface with `lacp=active`, bridged to `br0`."""
+class OpenVSwitch(Program):
+    """A LAG of one interface with `lacp=active` for each port, bridged to `br0`."""
 
     def _start(self) -> None:
         run("modprobe", "openvswitch")
@@ -128,16 +173,17 @@ class OpenVSwitch(Switch):
         schema = self._root / "usr/share/openvswitch/vswitch.ovsschema"
         self._run("ovsdb-tool", "create", str(state / "conf.db"), str(schema))
         self._spawn(
-            "ovsdb-server", "--remote=punix:" + str(state / "db.sock"), str(state / "conf.db")
+            *("ovsdb-server", "-vconsole:err", f"--remote=punix:{state / 'db.sock'}"),
+            str(state / "conf.db"),
         )
         # Its socket is there a moment before it listens.
         self._run("ovs-vsctl", "--retry", f"--timeout={_START_SECONDS:.0f}", "--no-wait", "init")
-        self._daemon = (
+        self._speak(
             str(self._root / "usr/lib/openvswitch-switch/ovs-vswitchd"),
+            "-vconsole:err",
             f"unix:{state}/db.sock",
             f"--unixctl={state}/ctl",
         )
-        self._spawn(*self._daemon)
         ip(
             "link add ovs0 type veth peer name ovs1",
             "link set ovs1 master br0",
@@ -145,17 +191,18 @@ class OpenVSwitch(Switch):
             "link set ovs1 up",
             netns="sw",
         )
-        sw = self.port.switch_port
-        self._run(
-            *("ovs-vsctl", "add-br", "ovsbr0", "--", "add-port", "ovsbr0", "ovs0"),
-            *("--", "add-port", "ovsbr0", sw),
-            *("--", "set", "port", sw, "lacp=active", "other_config:lacp-time=fast"),
-        )
-        ip(f"link set {sw} up", netns="sw")
+        self._run("ovs-vsctl", "add-br", "ovsbr0", "--", "add-port", "ovsbr0", "ovs0")
+        for port in self.ports:
+            sw = port.switch_port
+            self._run(
+                *("ovs-vsctl", "add-port", "ovsbr0", sw),
+                *("--", "set", "port", sw, "lacp=active", "other_config:lacp-time=fast"),
+            )
+            ip(f"link set {sw} up", netns="sw")
 
     def _end(self) -> None:
         self.pause(False)
-        if self._daemon:
+        if self._speakers:
             self._run("ovs-appctl", "-t", "/run/openvswitch/ctl", "exit", "--cleanup")
             self._running[-1].wait(_START_SECONDS)  # until then the kernel's datapath has the port
         super()._end()
@@ -163,34 +210,88 @@ class OpenVSwitch(Switch):
             ip("link del ovs0", netns="sw")
 
     def negotiated(self) -> bool:
-        shown = self._shown(
-            "ovs-appctl", "-t", "/run/openvswitch/ctl", "lacp/show", self.port.switch_port
-        )
-        return "status: active negotiated" in shown
+        shown = self._shown("ovs-appctl", "-t", "/run/openvswitch/ctl", "lacp/show")
+        return shown.count("status: active negotiated") == len(self.ports)
 
 
-class Teamd(Switch):
-    """The runner `lacp` of one port, bridged to `br0`."""
+class Teamd(Program):
+    """The runner `lacp` of one port for each, bridged to `br0`."""
 
     def _start(self) -> None:
         run("modprobe", "team")
-        sw = self.port.switch_port
-        config = {
-            "device": "team0",
-            "runner": {"name": "lacp", "active": True, "fast_rate": True},
-            "link_watch": {"name": "ethtool"},
-            "ports": {sw: {}},
-        }
-        ip(f"link set {sw} down", netns="sw")
-        self._daemon = ("teamd", "-o", "-U", "-c", json.dumps(config))
-        self._spawn(*self._daemon)
-        wait_for(
-            lambda: "team0" in {link["ifname"] for link in links("sw")}, _START_SECONDS, "teamd"
-        )
-        ip("link set team0 master br0", "link set team0 up", netns="sw")
+        for port in self.ports:
+            sw, team = port.switch_port, self._team(port)
+            config = {
+                "device": team,
+                "runner": {"name": "lacp", "active": True, "fast_rate": True},
+                "link_watch": {"name": "ethtool"},
+                "ports": {sw: {}},
+            }
+            ip(f"link set {sw} down", netns="sw")
+            self._speak("teamd", "-o", "-U", "-c", json.dumps(config))
+            wait_for(
+                lambda team=team: team in {link["ifname"] for link in links("sw")},
+                _START_SECONDS,
+                "teamd",
+            )
+            ip(f"link set {team} master br0", f"link set {team} up", netns="sw")
 
     def negotiated(self) -> bool:
-        return '"state": "current"' in self._shown("teamdctl", "team0", "state", "dump")
+        shown = (self._shown("teamdctl", self._team(port), "state", "dump") for port in self.ports)
+        return all('"state": "current"' in state for state in shown)
+
+    def _team(self, port: Port) -> str:
+        return f"team-{port.switch_port}"
 
 
-SWITCHES = (OpenVSwitch, Teamd)
+class Dpdk(Program):
+    """DPDK's bonding of one port for each, in dpdk_switch.c, which bridges them to `br0`."""
+
+    def _start(self) -> None:
+        devices = []
+        for number, port in enumerate(self.ports):
+            sw = port.switch_port
+            ip(
+                f"link add {sw}-dpdk type veth peer name {sw}-br",
+                f"link set {sw}-br master br0",
+                *(f"link set {device} up" for device in (sw, f"{sw}-dpdk", f"{sw}-br")),
+                netns="sw",
+            )
+            devices += [
+                # Past its qdisc nothing could mute it.
+                f"--vdev=net_af_packet{number},iface={sw},qdisc_bypass=0",
+                f"--vdev=net_af_packet{number}_behind,iface={sw}-dpdk",
+                f"--vdev=net_bonding{number},mode=4,slave=net_af_packet{number}",
+            ]
+        command = (
+            *("dpdk_switch", "--no-huge", "--no-shconf", "--no-pci", "--no-telemetry"),
+            *("-m", str(_DPDK_MIB), "-l", "0", "--log-level=error", *devices),
+        )
+        self._speak("sh", "-c", f"exec {shlex.join(command)} >{_DPDK_STATES}")
+
+    def _end(self) -> None:
+        super()._end()
+        there = {link["ifname"] for link in links("sw")}
+        names = {f"{port.switch_port}-dpdk" for port in self.ports}
+        ip(*(f"link del {name}" for name in names & there), netns="sw")
+
+    def negotiated(self) -> bool:
+        lines = _DPDK_STATES.read_text().splitlines() if _DPDK_STATES.exists() else [""]
+        states = [int(state, 16) for state in lines[-1].split()] if lines else []
+        pairs = list(zip(states[::2], states[1::2], strict=True))
+        return len(pairs) == len(self.ports) and all(lacp_up(*pair) for pair in pairs)
+
+    def isolate(self, isolated: bool) -> None:
+        """A packet socket hears a frame before `tc` drops it: so the PF's end loses it."""
+        self.mute(isolated)
+        drop = "egress protocol 0x8809 matchall action drop"
+        for port in self.ports:
+            if isolated:
+                run(*f"tc qdisc replace dev {port.pf} clsact".split())
+                run(*f"tc filter replace dev {port.pf} pref 1 {drop}".split())
+            else:
+                run(*f"tc qdisc del dev {port.pf} clsact".split())
+
+
+PROGRAMS = (OpenVSwitch, Teamd, Dpdk)
+SWITCHES = (LinuxBonding, *PROGRAMS)

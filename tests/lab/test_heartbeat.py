@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable
 
 import pytest
-from heartbeat import calm, follow, stay_calm
-from relay_process import RelayProcess
-from topology import Lab, ip, wait_for
+from calm import stay_calm, two_of_each
+from faults.partner import Forger
+from heartbeat import calm, follow
+from topology import Direction, Lab, ip
 
 import pfstatus
 from pfstatus import Beat, Heartbeat, HeartbeatMode, HeartbeatState, Outcome
+from pfstatus.heartbeat.listener import NO_ANSWERS
 
-UP = (0x3F, 0x3F)
 HEARD, IDLE, SILENT = HeartbeatState.HEARD, HeartbeatState.IDLE, HeartbeatState.SILENT
 
 
@@ -37,17 +38,20 @@ def test_ping_is_answered_and_changes_nothing(lab: Lab) -> None:
     )
     assert len(answers) == 5
     assert "5 questions, 5 answered, 0% unanswered" in done.stdout
-    assert port.port_states() == UP
+    assert port.port_states() == (0x3F, 0x3F)
     assert events == ""
 
 
+@pytest.mark.parametrize("lost", ["to-pf", "both"], ids=["mute", "mute-and-deaf"])
 @pytest.mark.parametrize("mode", HeartbeatMode)
-def test_a_mute_switch_is_noticed_before_the_kernel_does(lab: Lab, mode: HeartbeatMode) -> None:
+def test_a_mute_switch_is_noticed_before_the_kernel_does(
+    lab: Lab, mode: HeartbeatMode, lost: Direction
+) -> None:
     port = lab.ports[0]
     with Heartbeat("pf0", mode=mode) as heartbeat:
         follow(heartbeat, "pf0", HEARD, 60)
         assert SILENT not in {beat.new for beat in calm(heartbeat, 5)}
-        port.lacp_block("to-pf")
+        port.lacp_block(lost)
         beat = follow(heartbeat, "pf0", SILENT, 10)[-1]
         print(f"{mode}: {beat}", heartbeat.counts("pf0"))
         assert port.lacp_up()
@@ -65,29 +69,44 @@ def test_a_switch_that_hears_nothing_is_left_to_the_kernel_by_late(lab: Lab) -> 
         assert Outcome.FALSE not in {beat.outcome for beat in told}
 
 
-def test_nothing_changes_while_nothing_is_wrong(lab: Lab) -> None:
-    found = stay_calm(lab, 30)
-    assert not found.spoiled, found
-    assert found.heartbeats[0].counts("pf0").questions > 45
-
-
-def make_switch_bond(lab: Lab, rate: str) -> None:
-    """Has the switch ask for a rate on the first port."""
+def test_a_switch_that_hears_nothing_leaves_pulse_no_silence_without_an_outcome(lab: Lab) -> None:
+    """Between two of its own LACPDUs it may be called silent, which is then a false alarm."""
     port = lab.ports[0]
-    port.disturbed = True
-    ip(
-        f"link set {port.switch_bond} down",
-        f"link set {port.switch_bond} type bond lacp_rate {rate}",
-        f"link set {port.switch_bond} up",
-        netns="sw",
-    )
-    asks = 0x3D if rate == "slow" else 0x3F
-    wait_for(lambda: port.port_states() == (0x3F, asks), 60, f"LACP up, and the {rate} rate asked")
+    with Heartbeat("pf0", mode="pulse") as heartbeat:
+        follow(heartbeat, "pf0", HEARD, 60)
+        port.lacp_block("to-switch")
+        told = follow(heartbeat, "pf0", IDLE, 20)
+        print(*told, sep="\n")
+        assert not port.lacp_up()
+        silences = [beat for beat in told if beat.new is SILENT]
+        assert len(silences) == len([beat for beat in told if beat.outcome])
+        assert sum(heartbeat.counts("pf0").silences.values()) == len(silences)
+
+
+def test_a_switch_that_answers_no_question_is_left_to_the_kernel(lab: Lab) -> None:
+    port = lab.ports[0]
+    with Forger(port, answers=False) as switch, Heartbeat("pf0", mode="pulse") as heartbeat:
+        told = follow(heartbeat, "pf0", HeartbeatState.LEARNING, 20)
+        told += follow(heartbeat, "pf0", IDLE, 60)
+        assert told[-1].why.startswith(NO_ANSWERS)
+        questions = heartbeat.counts("pf0").questions
+        switch.mute = True
+        told = calm(heartbeat, 5)
+        assert not port.lacp_up()
+        assert SILENT not in {beat.new for beat in told}
+        assert heartbeat.counts("pf0").questions == questions, "there is no use in asking"
+
+
+def test_nothing_changes_while_nothing_is_wrong(lab: Lab) -> None:
+    with two_of_each(lab) as watched:  # two ports: Linux bonding alone
+        stay_calm(watched, 30)
+    assert not any(each.spoiled for each in watched), watched
+    assert watched[0].counts.questions > 45
 
 
 def test_where_the_switch_asks_for_the_slow_rate_three_a_second_are_ours(lab: Lab) -> None:
-    make_switch_bond(lab, "slow")
     port = lab.ports[0]
+    port.make_switch_bond(lacp_rate="slow")
     with Heartbeat("pf0", mode="pulse") as heartbeat:
         follow(heartbeat, "pf0", HEARD, 90)
         before = heartbeat.counts("pf0").questions
@@ -101,10 +120,7 @@ def test_where_the_switch_asks_for_the_slow_rate_three_a_second_are_ours(lab: La
 def test_at_the_slow_rate_silence_is_concluded_from_where_that_was_asked_for(lab: Lab) -> None:
     """The kernel would take 90 s."""
     port = lab.ports[0]
-    port.disturbed = True
-    port.delete_bond()
-    port.make_bond(lacp_rate="slow")
-    port.wait_lacp(up=True, timeout=60)
+    port.remake_bond(lacp_rate="slow")
     with Heartbeat("pf0") as heartbeat:
         told: list[Beat] = []
         deadline = time.monotonic() + 60
@@ -121,20 +137,6 @@ def test_at_the_slow_rate_silence_is_concluded_from_where_that_was_asked_for(lab
         calm(heartbeat, 4)
         assert heartbeat.state("pf0") is SILENT
         assert port.lacp_up()
-
-
-@pytest.mark.usefixtures("lab")
-@pytest.mark.parametrize("mode", HeartbeatMode)
-def test_a_relay_that_was_stopped_takes_its_own_lateness_for_nobodys(mode: HeartbeatMode) -> None:
-    with RelayProcess("pf0", "--heartbeat", mode) as relay:
-        relay.wait("partner was learned", 90, interface="pf0")
-        for _ in range(3):
-            relay.process.send_signal(signal.SIGSTOP)
-            time.sleep(2)
-            relay.process.send_signal(signal.SIGCONT)
-            time.sleep(2)
-        assert not relay.said("partner is silent")
-        assert not relay.said("lacp is down")
 
 
 def remade_pf(lab: Lab) -> None:
@@ -183,47 +185,3 @@ def test_what_our_kernel_said_before_is_not_sent_after(
     first = heard.index(next(lacpdu for lacpdu in new if not lacpdu.mark))
     for lacpdu in heard[first:]:
         assert (lacpdu.source, lacpdu.actor.system) == (latest.source, latest.actor.system)
-
-
-def test_without_the_capability_all_else_goes_on(lab: Lab) -> None:
-    port = lab.ports[0]
-    port.nic.num_vfs = 2
-    prefix = ("setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw")
-    with RelayProcess("pf0", "--heartbeat", "late", "--revive", prefix=prefix) as relay:
-        relay.wait_up("pf0")
-        reason = relay.wait("partner is not asked", interface="pf0")["reason"]
-        assert "CAP_NET_RAW" in reason
-        port.lacp_block("to-pf")
-        relay.wait("vf link state was set", count=2, interface="pf0", state="disable")
-        port.lacp_unblock()
-        relay.wait("vf link state was set", 30, count=2, interface="pf0", state="auto")
-        assert len(relay.said("partner is not asked")) == 1
-
-
-def test_both_switches_mute_leave_the_last_path_alone(lab: Lab) -> None:
-    for port in lab.ports:
-        port.nic.num_vfs = 2
-    with RelayProcess("pf0", "pf1", "--heartbeat", "pulse") as relay:
-        relay.wait("partner was learned", 90, interface="pf0")
-        relay.wait("partner was learned", 90, interface="pf1")
-        lab.ports[0].lacp_block("to-pf")
-        relay.wait("partner is silent", interface="pf0", acted_upon=True)
-        relay.wait("vf link state was set", count=2, interface="pf0", state="disable")
-        assert lab.ports[0].lacp_up(), "the kernel does not know yet"
-        relay.wait("silence of the partner was confirmed", interface="pf0")
-        lab.ports[1].lacp_block("to-pf")
-        relay.wait("partner is silent", interface="pf1", acted_upon=False)
-        assert set(lab.ports[1].nic.vf_states().values()) == {"auto"}
-
-
-def test_a_defaulted_pf_is_revived(lab: Lab) -> None:
-    port = lab.ports[0]
-    with RelayProcess("pf0", "--revive") as relay:
-        relay.wait_up("pf0")
-        port.lacp_block()
-        wait_for(lambda: port.port_states()[1] in (0, 1), 12, "DEFAULTED")
-        port.lacp_unblock()
-        began = time.monotonic()
-        relay.wait("lacp was revived", 10, interface="pf0")
-        print(f"revived {time.monotonic() - began:.2f} s after the switch spoke")
-    assert port.lacp_up()

@@ -174,6 +174,25 @@ class Port:
             f"link set {self.bond} up",
         )
 
+    def remake_bond(self, *, lacp_rate: str) -> None:
+        """Makes the bond anew, and returns once LACP is up again."""
+        self.disturbed = True
+        self.delete_bond()
+        self.make_bond(lacp_rate=lacp_rate)
+        self.wait_lacp(up=True, timeout=60)
+
+    def make_switch_bond(self, *, lacp_rate: str) -> None:
+        """Has the switch ask for a rate, and returns once it does and LACP is up again."""
+        self.disturbed = True
+        ip(
+            f"link set {self.switch_bond} down",
+            f"link set {self.switch_bond} type bond lacp_rate {lacp_rate}",
+            f"link set {self.switch_bond} up",
+            netns="sw",
+        )
+        asks = (0x3F, 0x3D if lacp_rate == "slow" else 0x3F)
+        wait_for(lambda: self.port_states() == asks, 60, f"LACP up, {lacp_rate} rate asked")
+
     def delete_bond(self) -> None:
         """Leaves the PF without a master and, as bonding does it, down."""
         ip(f"link del {self.bond}")

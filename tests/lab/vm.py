@@ -297,7 +297,7 @@ def main() -> int:
     parser.add_argument("--prepare", action="store_true", help="have the kernel ready, no more")
     parser.add_argument("--kernel", metavar="VERSION", help="a version prefix, such as 6.12")
     parser.add_argument(
-        "--switches", action="store_true", help="have Open vSwitch and teamd there too"
+        "--switches", action="store_true", help="have Open vSwitch, teamd and DPDK there too"
     )
     parser.add_argument("--timeout", type=float, default=600, help="seconds")
     parser.add_argument("--cpus", type=int, default=2)

@@ -30,9 +30,16 @@ class Forger:
 
     It begins with UP, says so each second and answers at once where it is misunderstood, as 802.1AX
     has it. `Lab.reset()` makes both ends anew afterwards.
+
+    Args:
+        port: the port.
+        answers: False says nothing but what is due each second.
     """
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: Port, *, answers: bool = True) -> None:
+        self.mute = False
+        """It says nothing, by itself or as an answer."""
+        self._answers = answers
         self._port = port
         self._state = UP
         self._heard: bytes | None = None
@@ -82,6 +89,8 @@ class Forger:
         if address[2] == _PACKET_OUTGOING or frame[12:15] != b"\x88\x09\x01":
             return
         self._heard = frame
+        if not self._answers:
+            return
         if frame[_PARTNER] != self._ours() or frame[_STATE] != self._state:
             self._send()
 
@@ -100,5 +109,5 @@ class Forger:
             )
         )
         opened = self._socket
-        if opened is not None:
+        if opened is not None and not self.mute:
             opened.send(frame)
