@@ -297,13 +297,17 @@ def test_what_is_right_is_left_alone(kubectl, operator):
 
     wait_until("every agent ready", rolled_out)
     time.sleep(3)
-    before = requests_of(process)
+    before = seen = requests_of(process)
     for number in range(3):
         kubectl.run("label", *MONITORS, "a", f"turn=n{number}", "--overwrite")
-        time.sleep(2)
-    after = requests_of(process)
-    assert after["GET"] >= before["GET"] + 2, "it looked"
-    assert after["PATCH"] == before["PATCH"]
+
+        def looked(last=seen["GET"]):
+            found = requests_of(process)
+            return found if found["GET"] >= last + 2 else None
+
+        seen = wait_until("it looks", looked)
+    time.sleep(2)  # in which it would write
+    assert requests_of(process)["PATCH"] == before["PATCH"]
 
 
 def test_what_somebody_changed_is_mended_and_what_an_admin_added_stays(kubectl, operator):
