@@ -132,10 +132,19 @@ def by_place(found: list[Block]) -> pytest.MarkDecorator:
 # ---- Python
 
 
+def _runnable(task: Path) -> bool:
+    """Whether a thread has a processor or waits for one, by proc(5)."""
+    try:
+        _, _, fields = (task / "stat").read_text().rpartition(") ")
+    except FileNotFoundError:  # it has ended
+        return False
+    return fields.startswith("R")
+
+
 class Stage:
     """The node that the pages' programs see, and what happens to it while they run."""
 
-    QUIET = 0.3  # seconds without a question: the program waits for something to happen
+    QUIET = 0.3  # seconds without a question, and nothing to compute: the program waits
     PATIENCE = 10.0  # seconds for a program that asks nothing
 
     def __init__(self, kernel: FakeKernel) -> None:
@@ -165,17 +174,26 @@ class Stage:
             return False
         return True
 
+    def _busy(self) -> bool:
+        """Whether the program asks still, or wants to and gets no processor."""
+        if self._question(self.QUIET):
+            return True
+        this = str(threading.get_native_id())
+        return any(
+            _runnable(each) for each in Path("/proc/self/task").iterdir() if each.name != this
+        )
+
     def _happen(self) -> None:
         """LACP is lost and found while the program waits for it; then somebody types Ctrl-C."""
         with contextlib.suppress(BlockEndedError):
             self.patient = self._question(self.PATIENCE)
-            while self._question(self.QUIET):
+            while self._busy():
                 pass
             self.pf.lacp_expire()
             for _ in range(3):
-                self._question(self.QUIET)
+                self._busy()
             self.pf.lacp_up()
-            while self._question(self.QUIET):
+            while self._busy():
                 pass
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
