@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -19,7 +20,7 @@ from pfstatus.agent import lacpdus, textfile
 from pfstatus.agent.config import Outlets
 from pfstatus.agent.forewarn import Warnings
 from pfstatus.agent.http import serve_http
-from pfstatus.agent.lacpdus import Lacpdus
+from pfstatus.agent.lacpdus import Lacpdus, Reader
 from pfstatus.agent.metrics import Metrics
 from pfstatus.agent.textfile import keep_textfile
 from pfstatus.recording.netlink import NLMSG_ERROR, nla, nlmsg
@@ -81,11 +82,37 @@ def test_metrics_have_lacpdus_where_they_can_be_had(rig):
     rig.pf("ens5f0")
     port = rig.pf("ens5f1")
     relay = rig.relay("ens5f0", "ens5f1")
-    counts = {port.ifindex: Lacpdus(received=12, sent=34)}
-    said = told(Metrics(relay, lacpdus=counts.get).text())
+    reader = Reader({port.ifindex: Lacpdus(received=12, sent=34)}.get, LIMIT)
+    said = told(Metrics(relay, lacpdus=reader).text())
     assert said['pfstatus_lacpdus_received_total{pf="ens5f1"}'] == 12
     assert said['pfstatus_lacpdus_sent_total{pf="ens5f1"}'] == 34
     assert 'pfstatus_lacpdus_sent_total{pf="ens5f0"}' not in said
+
+
+def test_lacpdus_of_before_are_given_while_something_holds_the_lock():
+    counts = iter(range(10))
+    held = threading.Event()
+    held.set()
+    asked = []
+
+    def ask(ifindex):
+        asked.append(ifindex)
+        assert held.wait(LIMIT)
+        return Lacpdus(next(counts), 0)
+
+    assert Reader(ask, LIMIT)([7]) == {7: Lacpdus(0, 0)}
+    reader = Reader(ask, patience=0.05)
+    held.clear()
+    assert reader([7]) == {}
+    began = time.monotonic()
+    assert [reader([7]) for _ in range(3)] == [{}] * 3
+    assert time.monotonic() - began < LIMIT / 2
+    assert len(asked) == 2, "one thread waits, however many ask"
+    held.set()
+    wait_for(lambda: reader([7]))
+    held.clear()
+    assert reader([7, 8]) == {7: Lacpdus(*reader([7])[7])}
+    held.set()
 
 
 # The lock

@@ -62,7 +62,9 @@ def names(rig):
     """Every metric that an agent has."""
     rig.pf()
     relay = rig.relay(groups=(("ens5f0", "ens5f1"),))
-    metrics = Metrics(relay, [("ens5f0", "ens5f1")], lacpdus=lambda _ifindex: Lacpdus(1, 1))
+    metrics = Metrics(
+        relay, [("ens5f0", "ens5f1")], lacpdus=lambda pfs: dict.fromkeys(pfs, Lacpdus(1, 1))
+    )
     heart = SimpleNamespace(counts=Counts(), state=HeartbeatState.HEARD, distrusted=False)
     hearts = HeartbeatMetrics(SimpleNamespace(heartbeats=lambda: {"ens5f0": heart}))
     families = [*metrics.collect(), *hearts.collect()]

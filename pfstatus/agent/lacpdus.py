@@ -1,6 +1,7 @@
 """How many LACPDUs a bond's port has received and sent: the kernel's own count.
 
-By RTM_GETSTATS, which needs no privilege. It waits for the RTNL lock, in the thread of a scrape.
+By RTM_GETSTATS, which needs no privilege. It waits for the RTNL lock, whatever the socket's
+timeout: the kernel answers while the question is being sent.
 
 Sources: uapi/linux/if_link.h (struct if_stats_msg, IFLA_STATS_LINK_XSTATS_SLAVE,
 LINK_XSTATS_TYPE_BOND), uapi/linux/if_bonding.h (BOND_XSTATS_3AD, BOND_3AD_STAT_LACPDU_*).
@@ -10,9 +11,13 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import NamedTuple
+import threading
+from typing import TYPE_CHECKING, NamedTuple
 
 from pfstatus.recording.netlink import NLMSG_ERROR, messages, nlas, nlmsg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
 
 _RTM_NEWSTATS, _RTM_GETSTATS, _NLM_F_REQUEST = 92, 94, 0x1
 _IF_STATS_MSG = struct.Struct("=BxHII")
@@ -73,3 +78,41 @@ def read(ifindex: int) -> Lacpdus | None:
             return parse(answer, 1) if sender[0] == 0 else None
     except (OSError, ValueError):
         return None
+
+
+class Reader:
+    """Asks in a thread of its own: while a driver holds the lock, what was known before is given.
+
+    Args:
+        ask: gives the counts of an ifindex.
+        patience: seconds to wait for them.
+    """
+
+    def __init__(self, ask: Callable[[int], Lacpdus | None] = read, patience: float = 0.5) -> None:
+        self._ask = ask
+        self._patience = patience
+        self._begins = threading.Lock()
+        self._asking: threading.Thread | None = None
+        self._known: dict[int, Lacpdus] = {}
+
+    def __call__(self, ifindexes: Collection[int]) -> dict[int, Lacpdus]:
+        """The counts of those that have some. From any thread."""
+        with self._begins:
+            if self._asking is None or not self._asking.is_alive():
+                asking = threading.Thread(
+                    target=self._read, args=(tuple(ifindexes),), name="lacpdus", daemon=True
+                )
+                try:
+                    asking.start()
+                except RuntimeError:  # no thread is to be had
+                    return {}
+                self._asking = asking
+            asking = self._asking
+        asking.join(self._patience)
+        known = self._known
+        return {ifindex: known[ifindex] for ifindex in ifindexes if ifindex in known}
+
+    def _read(self, ifindexes: tuple[int, ...]) -> None:
+        self._known = {
+            ifindex: counts for ifindex in ifindexes if (counts := self._ask(ifindex)) is not None
+        }

@@ -15,7 +15,7 @@ from pfstatus.relay.report import Kind
 from pfstatus.values import LacpRate, LacpStatus, VfLinkState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
 
@@ -35,7 +35,7 @@ class Metrics:
         relay: whose they are.
         groups: PFs that stand for each other.
         warnings: what the agent warns of, by PF and topic.
-        lacpdus: asks for the LACPDUs of an ifindex; None where that is not to be had.
+        lacpdus: gives the LACPDUs of ifindexes; None where that is not to be had.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Metrics:
         groups: Iterable[Sequence[str]] = (),
         *,
         warnings: Callable[[], Mapping[str, Mapping[str, bool]]] = dict,
-        lacpdus: Callable[[int], Lacpdus | None] | None = None,
+        lacpdus: Callable[[Collection[int]], Mapping[int, Lacpdus]] | None = None,
     ) -> None:
         self._relay = relay
         self._warnings = warnings
@@ -167,7 +167,7 @@ class Metrics:
 
     @staticmethod
     def _collect_lacpdus(
-        read: Callable[[int], Lacpdus | None], pfs: Mapping[str, Snapshot]
+        read: Callable[[Collection[int]], Mapping[int, Lacpdus]], pfs: Mapping[str, Snapshot]
     ) -> Iterator[Metric]:
         received = CounterMetricFamily(
             "pfstatus_lacpdus_received", "LACPDUs, by the kernel's count.", labels=["pf"]
@@ -175,9 +175,14 @@ class Metrics:
         sent = CounterMetricFamily(
             "pfstatus_lacpdus_sent", "LACPDUs, by the kernel's count.", labels=["pf"]
         )
-        for name, pf in pfs.items():
-            counts = read(pf.status.ifindex) if pf.status and pf.status.ifindex else None
-            if counts:
-                received.add_metric([name], counts.received)
-                sent.add_metric([name], counts.sent)
+        there = {
+            name: pf.status.ifindex
+            for name, pf in pfs.items()
+            if pf.status and pf.status.ifindex is not None
+        }
+        counts = read(there.values())
+        for name, ifindex in there.items():
+            if ifindex in counts:
+                received.add_metric([name], counts[ifindex].received)
+                sent.add_metric([name], counts[ifindex].sent)
         yield from (received, sent)

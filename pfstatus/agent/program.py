@@ -131,7 +131,7 @@ class Agent:
             self._relay,
             policy.groups,
             warnings=lambda: self._warnings.topics,
-            lacpdus=lacpdus.read if here else None,
+            lacpdus=lacpdus.Reader() if here else None,
         )
 
     def _tell_metrics(self, stack: ExitStack, counted: Metrics) -> None:

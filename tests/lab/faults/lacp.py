@@ -79,6 +79,7 @@ def no_aggregator(world: World) -> Iterator[None]:
     relay = world.relay()
     world.pf0.delete_bond()
     relay.wait("pf is not ready", interface="pf0")
+    relay.mark()  # a bond that is being deleted tells of a port that is idle
     ip(
         "link add bond0 type bond mode 802.3ad lacp_rate fast",  # and never set up
         "link set pf0 master bond0",
@@ -151,7 +152,11 @@ def slow_rate(world: World) -> Iterator[None]:
     yield
 
 
-@fault("W22: two PFs in one bond", AUTO, "said of both")
+@fault(
+    "W22: two PFs in one bond, each to a switch of its own: the second is idle",
+    "pf0: 4 auto, pf1: 2 disable",
+    "said of both",
+)
 def two_in_one_bond(world: World) -> Iterator[None]:
     world.pf0.disturbed = world.pf1.disturbed = True
     world.pf1.delete_bond()

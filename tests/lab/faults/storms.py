@@ -4,6 +4,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from topology import ip
@@ -60,21 +61,22 @@ def storm(world: World) -> Iterator[None]:
     world.note = f"{rate:.0f} events a second, {took:.0%} of a CPU"
     maker.kill()
     maker.wait()
-    maker.stdin.close()
+    with suppress(BrokenPipeError):  # what was not sent yet
+        maker.stdin.close()
 
 
-@fault("a storm of other links' events", AUTO, "the relay is not woken: at most 2 times")
+@fault("a storm of other links' events", AUTO, "they do not wake the relay: it beats once a second")
 def other_links(world: World) -> Iterator[None]:
     relay = world.relay("--interval", "60000", pfs=("pf0",))
     time.sleep(1)
-    before = _wakes(relay.process.pid)
+    before, began = _wakes(relay.process.pid), time.monotonic()
     for _ in range(3):
         ip(*(f"link add storm{i} type dummy" for i in range(40)))
         ip(*(f"link del storm{i}" for i in range(40)))
     yield
-    wakes = _wakes(relay.process.pid) - before
-    world.note = f"{wakes} wakes in 240 events"
-    assert wakes <= 2
+    wakes, seconds = _wakes(relay.process.pid) - before, time.monotonic() - began
+    world.note = f"{wakes} wakes in {seconds:.0f} s and 480 events"
+    assert wakes <= 2 + 1.2 * seconds, world.note
 
 
 def _wakes(pid: int) -> int:
