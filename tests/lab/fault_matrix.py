@@ -58,7 +58,7 @@ def page(rows: Sequence[Row]) -> str:
         "| # | fault | must end | ended | s |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for number, fault, (ended, seconds, _) in rows:
+    for number, fault, (ended, seconds, _) in sorted(rows, key=lambda row: row[0]):
         must = "; ".join(filter(None, (fault.ends, fault.besides)))
         lines.append(f"| {number} | {fault.name} | {must} | {ended} | {seconds:.1f} |")
     return PAGE + "\n".join([*lines, ""])
@@ -70,6 +70,13 @@ def is_meant(number: int, fault: Fault, which: str) -> bool:
         return which in fault.name
     ranges = (part.partition("-") for part in which.split(","))
     return any(int(first) <= number <= int(last or first) for first, _, last in ranges)
+
+
+def _save(rows: Sequence[Row]) -> None:
+    """Into the lab's results, after each fault: a long run may be ended."""
+    results = os.environ.get("LAB_RESULTS")
+    if results:
+        (Path(results) / "faults.md").write_text(page(rows), encoding="utf-8")
 
 
 def main() -> int:
@@ -96,11 +103,8 @@ def main() -> int:
                         f"{time.monotonic() - began:6.1f} s  {fault.name}: {outcome.ended}",
                         flush=True,
                     )
-    table = page(sorted(rows, key=lambda row: row[0]))
-    print(table, flush=True)
-    results = os.environ.get("LAB_RESULTS")
-    if results:
-        (Path(results) / "faults.md").write_text(table, encoding="utf-8")
+                    _save(rows)
+    print(page(rows), flush=True)
     return 0 if all(outcome.right for _, _, outcome in rows) else 1
 
 
