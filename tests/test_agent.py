@@ -521,6 +521,12 @@ def test_address_that_is_not_ours_is_an_error_at_once():
         pass
 
 
+def test_address_is_had_without_asking_dns(monkeypatch):
+    monkeypatch.setattr("socket.getfqdn", lambda _host: pytest.fail("it asks DNS"))
+    with serve_http("0.0.0.0:0", lambda: b"", lambda: True, lambda: True) as port:
+        assert get(port, "/healthz") == (200, b"ok\n")
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [(":9143", ("127.0.0.1", 9143)), ("[::1]:1", ("::1", 1)), ("0.0.0.0:80", ("0.0.0.0", 80))],

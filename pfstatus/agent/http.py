@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
 
 from pfstatus.agent.config import address_of
@@ -88,6 +89,9 @@ def serve_http(
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+
+        def server_bind(self) -> None:
+            TCPServer.server_bind(self)  # HTTPServer's asks DNS, which an outage may have taken
 
         def get_request(self) -> tuple[socket.socket, Any]:
             try:

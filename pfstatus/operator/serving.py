@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -110,6 +111,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     pages: dict[str, Callable[[], Page]]
     context: ssl.SSLContext | None = None
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # HTTPServer's asks DNS
 
     def finish_request(self, request, client_address) -> None:  # type: ignore[no-untyped-def]
         """Speak TLS in the connection's own thread: a silent client keeps nobody else waiting."""
