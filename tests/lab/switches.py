@@ -124,13 +124,17 @@ class Program(Switch, ABC):
     def restart(self) -> None:
         """Kills what speaks LACP, as a crash does, and starts it again at once."""
         self._disturb()
+        for command in self._kill():
+            self._speak(*command)
+
+    def _kill(self) -> list[tuple[str, ...]]:
+        """Kills what speaks LACP. Returns the commands."""
         commands, self._speakers = self._speakers, []
         for _ in commands:
             process = self._running.pop()
             process.kill()
             process.wait(10)
-        for command in commands:
-            self._speak(*command)
+        return commands
 
     @abstractmethod
     def negotiated(self) -> bool:
@@ -228,13 +232,24 @@ class Teamd(Program):
                 "ports": {sw: {}},
             }
             ip(f"link set {sw} down", netns="sw")
-            self._speak("teamd", "-o", "-U", "-c", json.dumps(config))
+            self._speak("teamd", "-U", "-c", json.dumps(config))
             wait_for(
                 lambda team=team: team in {link["ifname"] for link in links("sw")},
                 _START_SECONDS,
                 "teamd",
             )
             ip(f"link set {team} master br0", f"link set {team} up", netns="sw")
+
+    def restart(self) -> None:
+        """Kills it and starts it again at once, with a new device.
+
+        One that takes the old device over, as `teamd -o` does, sends no LACPDU any more: of a port
+        that has a master already libteam does not learn the address to send from, update_hwaddr().
+        """
+        self._disturb()
+        self._kill()
+        ip(*(f"link del {self._team(port)}" for port in self.ports), netns="sw")
+        self._start()
 
     def negotiated(self) -> bool:
         shown = (self._shown("teamdctl", self._team(port), "state", "dump") for port in self.ports)
