@@ -10,7 +10,8 @@
 #   make lab-switches  Open vSwitch, teamd and DPDK as the switch, with the relay and with heartbeats
 #   make soak-heartbeat DURATION=600  heartbeats with nothing wrong, with each switch on a busy machine,
 #                 for so many seconds   (CPUS=1; DELAY=yes: what the switches send is late at random)
-#   make bench-heartbeat  how soon each switch's silence is noticed, by an exact clock  (SWITCH=Teamd)
+#   make bench-heartbeat  how soon each switch's silence is noticed, by an exact clock
+#                 (SWITCH=Teamd ROUNDS=5 RECOVERIES=2; EXACT= by that of this machine)
 #   make lab-matrix  the lab on each kernel series that the archive offers
 #   make cluster-test  the operator against real API servers, which it builds the first time, in 10
 #                 minutes (KUBECONFIG=file: against that cluster)
@@ -86,10 +87,13 @@ soak-heartbeat: setup-switches
 	$(LAB) --switches --cpus $(CPUS) --timeout $$(($(DURATION) + 420)) -- \
 		$(VENV)/python tests/lab/calm.py $(DURATION) $(if $(DELAY),--delay)
 
-# Each switch: mute, and DEFAULTED. SWITCH=Teamd: that one alone.
+# Each switch: mute, and DEFAULTED. SWITCH=Teamd: that one alone. EXACT=: by this machine's own clock.
+ROUNDS ?= 5
+RECOVERIES ?= 2
+EXACT ?= --exact
 bench-heartbeat: setup-switches
-	$(LAB) --switches --exact --timeout 7200 -- \
-		$(VENV)/python tests/lab/heartbeat.py $(if $(SWITCH),--switch $(SWITCH))
+	$(LAB) --switches $(EXACT) --timeout 7200 -- $(VENV)/python tests/lab/heartbeat.py \
+		--rounds $(ROUNDS) --recoveries $(RECOVERIES) $(if $(SWITCH),--switch $(SWITCH))
 
 # Programs that others wrote as the switch; the first time they are downloaded.
 lab-switches: setup-switches
