@@ -24,6 +24,7 @@
 #                 Debian's packages, where no registry of images is reached)
 #   make bench    figures, side by side with peers, by an exact clock
 #   make bench-relay RELAY="command"  any relay program beside ours     (CASES="--vfs 4 --pfs 1")
+#   make bench-operator  200 resources on 5,000 nodes: requests and bytes, by real API servers
 #   make bench-check  fails where something takes 5 % longer than the baseline
 #   make fuzz     the fuzzers, until Ctrl-C
 
@@ -34,7 +35,7 @@ LAB := $(PYTHON) tests/lab/vm.py
 CLUSTER_TEST := tests/kubernetes/test_cluster.py
 LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat switches)
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat bench-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench faults soak bench-relay
+.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat bench-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench faults soak bench-relay bench-operator
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -148,6 +149,10 @@ bench: setup-bench build/bench/netlink build/bench/floor
 	$(VENV)/python tests/bench/cni.py
 	$(LAB) --exact --timeout 7200 --results results/bench -- sh -c '\
 		$(VENV)/python tests/bench/netlink.py && $(VENV)/python tests/bench/reaction.py'
+
+bench-operator: setup-build
+	tests/kubernetes/servers.sh
+	$(VENV)/python tests/bench/operator_cluster.py
 
 # CASES chooses from --vfs 4,64,256 --pfs 1,2,16 --cost 0,1.5; all of them take hours.
 bench-relay: setup-bench

@@ -27,12 +27,16 @@ from manifests import read
 from objects import NAMESPACE
 from real_cluster import RealCluster, free_port, wait_until, where
 
+from pfstatus.operator.lease import RENEW
+
 RESOURCES = int(os.environ.get("RESOURCES", "200"))
 NODES = int(os.environ.get("NODES", "5000"))
 MONITORS = f"/apis/pfstatusrelay.openshift.io/v1alpha1/namespaces/{NAMESPACE}/pflacpmonitors"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 ACCOUNT = "pf-status-relay-operator-controller-manager"
 THREADS = 16
+REST = 30.0
+"""Seconds in which nothing is written but the Lease: then it is at rest."""
 
 
 class Api:
@@ -108,6 +112,16 @@ class Meter:
             flush=True,
         )
         self._last = now
+
+    def rest(self) -> None:
+        """Wait until the operator has nothing to write but its Lease."""
+        before = self._now()
+        while True:
+            time.sleep(REST)
+            now = self._now()
+            if now[2] - before[2] <= REST / RENEW + 2:
+                return
+            before = now
 
 
 def resident(pid: int) -> float:
@@ -194,8 +208,10 @@ def run(cluster: RealCluster) -> None:
         wait_until("every pod", lambda: len(pods()) >= NODES, 600)
         names = pods()
         meter.row(f"start: {RESOURCES} DaemonSets, {len(names)} pods made, none ready")
+        meter.rest()
+        meter.row("their pods and the statuses of the resources come to rest")
         api.all(*(readiness(name, ready=True) for name in names))
-        time.sleep(30)
+        meter.rest()
         meter.row(f"{len(names)} agents become ready")
         time.sleep(120)
         meter.row("rest, 2 minutes")
