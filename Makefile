@@ -33,7 +33,7 @@ export PYTHON
 VENV := .venv/bin
 LAB := $(PYTHON) tests/lab/vm.py
 CLUSTER_TEST := tests/kubernetes/test_cluster.py
-LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat switches)
+LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat heartbeat_relay switches)
 
 .PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat bench-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench faults soak bench-relay bench-operator
 
