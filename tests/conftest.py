@@ -29,13 +29,15 @@ hypothesis.settings.load_profile("ci")
 
 
 def pytest_configure() -> None:
-    """Give SIGINT its meaning back, for the tests and for the programs that they start.
+    """Give SIGINT and SIGHUP their meaning back, for the tests and the programs that they start.
 
     Who was started in the background by a shell (``make test &``) or by many a CI system ignores
-    it, and children inherit that: a program that a test ends by SIGINT would never end.
+    the one, who was started by nohup the other, and children inherit that: a program that a test
+    ends by it would never end.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

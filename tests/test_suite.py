@@ -35,6 +35,14 @@ def test_programs_under_test_heed_ctrl_c_where_a_shell_had_it_ignored():
     assert "1 passed" in said
 
 
+def test_relay_under_test_heeds_sighup_where_nohup_had_it_ignored():
+    """As with ``nohup make test``: a relay goes on then, by design, and its test never ended."""
+    test = f"cli/test_relay.py::test_relay_relays_until_a_signal[{signal.SIGHUP:d}]"
+    status, said = pytest_run("--timeout=60", test, ignore=signal.SIGHUP)
+    assert status == 0, said
+    assert "1 passed" in said
+
+
 def test_test_that_hangs_fails_and_is_named(tmp_path):
     (tmp_path / "test_hang.py").write_text(
         "import threading\ndef test_waits():\n    threading.Event().wait()\n"
