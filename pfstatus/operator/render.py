@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from decimal import Decimal
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pfstatus.operator.resource import API_VERSION, GROUP, KIND, Monitor, Object
 
@@ -22,7 +22,6 @@ PORT = f"{GROUP}/metrics-port"
 """Annotation of an agent's pod: where it tells of metrics and health. A containerPort would forbid
 to start the next agent beside the old one."""
 
-Scheme = Literal["HTTP", "HTTPS"]
 _CERTIFICATES = "/run/secrets/metrics"
 _VOLUME = "certificates"
 
@@ -51,8 +50,8 @@ class Settings:
     """Folder of the node into which the agents' pods put the CNI plugin; "" puts it nowhere."""
 
     @property
-    def scheme(self) -> Scheme:
-        """How agents are asked."""
+    def scheme(self) -> str:
+        """How agents are asked: "HTTP" or "HTTPS"."""
         return "HTTPS" if self.metrics_secret else "HTTP"
 
 
@@ -112,7 +111,7 @@ def _security(settings: Settings, *capabilities: str) -> Object:
     return security
 
 
-def _probes(scheme: Scheme, port: int) -> Object:
+def _probes(scheme: str, port: int) -> Object:
     """Asked at the loopback, which the agent shares with its kubelet; it checks no certificate."""
     tls = {"scheme": scheme} if scheme == "HTTPS" else {}
 
@@ -207,8 +206,8 @@ def _update(settings: Settings) -> Object:
     return {"maxSurge": surge, "maxUnavailable": 0}
 
 
-def port_of(daemonset: Object) -> tuple[Scheme, int]:
-    """How and where the agents of a DaemonSet tell of metrics and health; 0: it does not say."""
+def port_of(daemonset: Object) -> tuple[str, int]:
+    """How ("HTTP", "HTTPS") and where agents tell of metrics and health; 0: it does not say."""
     template = (daemonset.get("spec") or {}).get("template") or {}
     written = ((template.get("metadata") or {}).get("annotations") or {}).get(PORT, "")
     port = int(written) if written.isdecimal() and int(written) <= 65535 else 0
