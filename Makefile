@@ -104,7 +104,7 @@ lab-switches: setup-switches
 # Every kernel series that the distribution's archive offers with headers, the lab's tests on each.
 lab-matrix: setup-lab build/lab/relay build/lab/status build/lab/pfstatus-cni
 	for kernel in $$($(LAB) --list); do \
-		$(LAB) --kernel $$kernel --timeout 1500 -- \
+		$(LAB) --kernel $$kernel --timeout 2100 -- \
 			$(VENV)/python -m pytest $(LAB_TESTS) -q -p no:cacheprovider $(if $(K),-k '$(K)') || exit; \
 	done
 
@@ -185,7 +185,7 @@ setup-lab:
 setup-switches:
 	@tests/setup.sh build lab switches
 setup-test:
-	@tests/setup.sh build lab switches test docs
+	@tests/setup.sh build lab test docs
 setup-docs:
 	@tests/setup.sh build docs
 setup-bench:

@@ -9,6 +9,7 @@ LINK_XSTATS_TYPE_BOND), uapi/linux/if_bonding.h (BOND_XSTATS_3AD, BOND_3AD_STAT_
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import threading
@@ -42,8 +43,8 @@ def request(ifindex: int, seq: int) -> bytes:
     )
 
 
-def parse(datagram: bytes, seq: int) -> Lacpdus | None:
-    """What an answer says; None where the interface is no port of an 802.3ad bond.
+def counts(datagram: bytes, seq: int) -> dict[int, int]:
+    """What an answer says, by BOND_3AD_STAT_; nothing where it is no port of an 802.3ad bond.
 
     Raises:
         ValueError: it is no answer to this question.
@@ -52,30 +53,46 @@ def parse(datagram: bytes, seq: int) -> Lacpdus | None:
         if message.seq != seq:
             continue
         if message.kind == NLMSG_ERROR:
-            return None
+            return {}
         if message.kind != _RTM_NEWSTATS:
             break
         nest = message.body[_IF_STATS_MSG.size :]
         for kind in (_XSTATS_SLAVE, _TYPE_BOND, _XSTATS_3AD):
             nest = dict(nlas(nest)).get(kind, b"")
-        counts = {kind: body for kind, body in nlas(nest) if len(body) == _U64.size}
-        if _LACPDU_RX not in counts or _LACPDU_TX not in counts:
-            return None
-        return Lacpdus(*(_U64.unpack(counts[kind])[0] for kind in (_LACPDU_RX, _LACPDU_TX)))
+        return {kind: _U64.unpack(body)[0] for kind, body in nlas(nest) if len(body) == _U64.size}
     msg = "no answer to what was asked"
     raise ValueError(msg)
 
 
-def read(ifindex: int) -> Lacpdus | None:
-    """Ask the kernel, in the network namespace of this thread. None where it tells nothing."""
+def parse(datagram: bytes, seq: int) -> Lacpdus | None:
+    """As counts(), of LACPDUs."""
+    found = counts(datagram, seq)
+    if _LACPDU_RX not in found or _LACPDU_TX not in found:
+        return None
+    return Lacpdus(found[_LACPDU_RX], found[_LACPDU_TX])
+
+
+def ask(ifindex: int, seq: int) -> bytes:
+    """The kernel's answer, in the network namespace of this thread.
+
+    Raises:
+        OSError: there is none, or it is another's.
+    """
     family = (socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    with socket.socket(*family) as asking:
+        asking.settimeout(_TIMEOUT)
+        asking.bind((0, 0))
+        asking.sendto(request(ifindex, seq), (0, 0))
+        answer, sender = asking.recvfrom(1 << 16)
+    if sender[0] != 0:
+        raise OSError(errno.EPROTO, "not the kernel's answer")
+    return answer
+
+
+def read(ifindex: int) -> Lacpdus | None:
+    """Ask the kernel and parse; None where it tells nothing."""
     try:
-        with socket.socket(*family) as asking:
-            asking.settimeout(_TIMEOUT)
-            asking.bind((0, 0))
-            asking.sendto(request(ifindex, 1), (0, 0))
-            answer, sender = asking.recvfrom(1 << 16)
-            return parse(answer, 1) if sender[0] == 0 else None
+        return parse(ask(ifindex, 1), 1)
     except (OSError, ValueError):
         return None
 

@@ -46,7 +46,6 @@ class ApiServer(ThreadingHTTPServer):
         self.watches: list[tuple[str, queue.Queue]] = []
         self.lock = threading.RLock()
         self.seen: list[tuple[str, str]] = []
-        self.bytes_sent = 0
         self.fault = lambda _method, _path: None
         """Returns a status code, (code, headers), CUT, CUT_AFTER or None; may wait."""
         self.token: str | None = None
@@ -129,7 +128,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
-        self.server.bytes_sent += len(data)
 
     def _refuse(self, code, message, headers=()):
         status = {"kind": "Status", "status": "Failure", "message": message, "code": code}
@@ -244,4 +242,3 @@ class _Handler(BaseHTTPRequestHandler):
     def _chunk(self, data):
         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
         self.wfile.flush()
-        self.server.bytes_sent += len(data)

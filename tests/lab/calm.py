@@ -15,7 +15,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -31,6 +30,7 @@ from timeline import table
 from topology import Lab, Port, run
 
 from pfstatus import Beat, Heartbeat, HeartbeatMode, HeartbeatState, Partner
+from pfstatus.agent import lacpdus
 from pfstatus.heartbeat.values import GAPS, Counts
 
 _LEARNING_SECONDS = 120.0
@@ -52,8 +52,6 @@ def bad_lacpdus(device: str, netns: str | None = None) -> int:
 
 
 _LACPDU_RX, _UNKNOWN_RX, _ILLEGAL_RX = 0, 2, 3  # uapi/linux/if_bonding.h, BOND_3AD_STAT_*
-_RTM_GETSTATS = 94
-_SLAVE, _BOND, _3AD = 3, 2, 1  # IFLA_STATS_LINK_XSTATS_SLAVE, LINK_XSTATS_TYPE_BOND, BOND_XSTATS_*
 
 
 def _lacpdu_counts(device: str, netns: str | None) -> dict[int, int]:
@@ -61,21 +59,7 @@ def _lacpdu_counts(device: str, netns: str | None) -> dict[int, int]:
         with Path(f"/run/netns/{netns}").open() as file:
             if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), 0):
                 raise OSError(ctypes.get_errno(), f"setns to {netns}")
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asking:
-        question = struct.pack("=IHHII", 28, _RTM_GETSTATS, 1, 1, 0)
-        index = socket.if_nametoindex(device)
-        asking.send(question + struct.pack("=BxxxII", 0, index, 1 << (_SLAVE - 1)))
-        found = asking.recv(65536)[28:]
-    for kind in (_SLAVE, _BOND, _3AD):
-        found = dict(_attributes(found))[kind]
-    return {kind: int.from_bytes(value[:8], sys.byteorder) for kind, value in _attributes(found)}
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= 4:
-        length, kind = struct.unpack_from("=HH", data)
-        yield kind & 0x3FFF, data[4:length]
-        data = data[(length + 3) & ~3 :]
+    return lacpdus.counts(lacpdus.ask(socket.if_nametoindex(device), 1), 1)
 
 
 @dataclass

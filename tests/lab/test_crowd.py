@@ -14,11 +14,9 @@ MINUTE = ("--interval", "60000")
 
 @pytest.fixture
 def crowd(whole_lab: Lab) -> Iterator[Crowd]:
-    whole_lab.down()
     crowd = Crowd(64)
     crowd.up()
     yield crowd
-    crowd.down()
     whole_lab.up()
 
 

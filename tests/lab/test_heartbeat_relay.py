@@ -125,11 +125,9 @@ def test_a_defaulted_pf_is_revived(lab: Lab) -> None:
 
 @pytest.fixture
 def sixteen(whole_lab: Lab) -> Iterator[Lab]:
-    whole_lab.down()
     lab = Lab(16)
     lab.up()
     yield lab
-    lab.down()
     whole_lab.up()
 
 
