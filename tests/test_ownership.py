@@ -49,6 +49,18 @@ def test_pf_of_which_nothing_is_left_is_forgotten(path):
     assert json.loads(path.read_text())["nics"] == []
 
 
+def test_of_nics_that_are_gone_the_last_ones_stay_noted(path):
+    owner = Ownership(path)
+    for ifindex in range(1, 101):  # a driver that is loaded again and again
+        owner.about_to_disable("ens5f0", ifindex, VFS)
+        owner.gone(ifindex)
+        if ifindex == 90:
+            owner.seen(80, look(v0=DISABLE))  # it came back from another namespace
+    owner.mirror()
+    assert [*owner.names()] == [80, *range(85, 101)]
+    assert Ownership(path).names() == owner.names()
+
+
 def test_what_is_noted_already_is_not_written_again(path):
     owner = Ownership(path)
     owner.about_to_disable("ens5f0", 7, VFS)

@@ -1359,6 +1359,21 @@ def test_pf_that_is_renamed_in_an_outage_is_said_with_the_vfs_that_it_takes_alon
     )
 
 
+def test_driver_that_is_loaded_again_and_again_fills_no_state_file(rig):
+    pf = rig.pf()
+    relay = rig.relay(restore="owned")
+    for _ in range(30):
+        pf.lacp_expire()
+        rig.pass_time(relay, 2)
+        assert states(pf) == [DISABLE] * 2
+        rig.kernel.remove(next(link for link in rig.kernel.links if link.name == "bond-ens5f0"))
+        rig.kernel.remove(pf)
+        rig.pass_time(relay, 2)
+        pf = rig.pf()
+        rig.pass_time(relay, 2)
+    assert len(Ownership(rig.state_file).names()) == 16
+
+
 def test_pf_by_two_names_is_served_once_and_said(rig):
     pf = rig.kernel.add_pf("ens5f0", vfs=2, altnames=["enp129s0f0"])
     rig.kernel.add_bond("bond0", pf)

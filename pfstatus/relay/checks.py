@@ -111,6 +111,7 @@ class Checks:
             try:
                 _, _, vfs = self._session.vfs(absent(names[ifindex])._replace(ifindex=ifindex))
             except LinkNotFoundError:
+                self._ownership.gone(ifindex)
                 continue
             except Error as exc:
                 self._narrator.trouble(names[ifindex], exc)

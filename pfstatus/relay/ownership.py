@@ -23,6 +23,9 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DISABLE = VfLinkState.DISABLE
 _PATIENCE = 0.01
 """Seconds to wait for another relay that writes the same file, which takes it far less."""
+_GONE = 16
+"""NICs that are not there and stay noted: one comes back as it was from another namespace, but a
+driver that is loaded again makes another NIC each time."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,10 @@ class _Nic:
 
     given: set[int] = field(default_factory=set)
     """VFs that the driver says are in ``auto`` again, and that were not read since."""
+
+    def tells(self) -> bool:
+        """There is something to remember."""
+        return bool(self.taken or self.lent)
 
     def to_dict(self, ifindex: int) -> dict[str, Any]:
         """As plain values."""
@@ -80,6 +87,7 @@ class Ownership:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._nics: dict[int, _Nic] = {}
+        self._gone: dict[int, None] = {}  # NICs that were not there, the last one last
         self._touched: set[int] = set()  # NICs whose entries in the file are ours to write
         self._changed = path is not None  # which tries the file at the start
         self._written: tuple[int, int] | None = None  # identity of the file as we wrote it
@@ -117,8 +125,8 @@ class Ownership:
     # What is known
 
     def names(self) -> dict[int, str]:
-        """NICs of which a disabled VF is noted: ifindex, and the PF's name at that time."""
-        return {ifindex: nic.name for ifindex, nic in self._nics.items() if nic.taken}
+        """NICs of which something is noted: ifindex, and the PF's name at that time."""
+        return {ifindex: nic.name for ifindex, nic in self._nics.items() if nic.tells()}
 
     def disabled(self, ifindex: int | None) -> frozenset[int]:
         """VFs of a NIC that we disabled, as far as is known."""
@@ -161,6 +169,8 @@ class Ownership:
         """The VFs were read. Only this tells what became of a setting, whatever the driver says."""
         disabled = {vf for vf, state in vfs if state == _DISABLE}
         nic = self._nics.get(ifindex)
+        if self._gone:
+            self._gone.pop(ifindex, None)
         if nic is None:
             return Seen(frozenset(), frozenset(), frozenset(disabled))
         if nic.given:
@@ -182,6 +192,16 @@ class Ownership:
         ours = disabled & nic.taken
         nic.sure |= ours
         return Seen(frozenset(ours), frozenset(returned), frozenset(disabled - ours))
+
+    def gone(self, ifindex: int) -> None:
+        """There is no such NIC. Of the last few what is noted is kept: it may come back."""
+        self._gone.pop(ifindex, None)
+        self._gone[ifindex] = None
+        if len(self._gone) > _GONE:
+            oldest = next(iter(self._gone))
+            del self._gone[oldest]
+            self._nics.pop(oldest, None)
+            self._change(oldest)
 
     def leave(self, ifindex: int) -> None:
         """What was noted of a NIC is another relay's, in the file as well."""
@@ -224,7 +244,7 @@ class Ownership:
             ours = [
                 nic.to_dict(ifindex)
                 for ifindex, nic in self._nics.items()
-                if ifindex in self._touched and (nic.taken or nic.lent)
+                if ifindex in self._touched and nic.tells()
             ]
             theirs = [nic for nic in self._others if nic["ifindex"] not in self._touched]
             text = json.dumps({"boot_id": self._boot_id, "nics": theirs + ours})
