@@ -14,7 +14,7 @@ from itertools import chain, combinations
 from typing import TYPE_CHECKING
 
 from pfstatus import LacpStatus, Policy, Relay, VfLinkState
-from pfstatus.recording.netlink import RTM_GETLINK
+from pfstatus.recording.netlink import RTEXT_FILTER_VF, RTM_GETLINK
 from pfstatus.testing import FakeKernel, FakePf
 from pfstatus.values import Direction
 
@@ -106,6 +106,8 @@ class WatchedPf:
         self.heard = UP  # what the LACP rules made of it
         self.theirs: set[int] = set()  # VFs that somebody else disabled
         self.lent: set[int] = set()  # VFs that somebody changed while the relay had them disabled
+        self.unread: set[int] = set()  # VFs that were given back, and not read since
+        self.tried: set[int] = set()  # VFs that the relay noted, whatever the driver said
 
     @property
     def lacp(self) -> LacpStatus:
@@ -144,15 +146,25 @@ class World:
         pf = self.kernel.add_pf(name, vfs=VFS)
         watched = WatchedPf(name, pf)
         self.kernel.add_bond(f"bond-{name}", pf)
-        driver = pf.set_vf
+        driver, message = pf.set_vf, pf.message
 
         def set_vf(vf: int, state: VfLinkState) -> int:
             self.judge(watched, vf, state)
             if state is DISABLE and state in pf.ignores:
                 watched.lent.add(vf)  # as if somebody had set it back at once: nobody can tell
+            if state is AUTO:
+                watched.unread.add(vf)
+                watched.tried.discard(vf)
+            else:
+                watched.tried.add(vf)
             return driver(vf, state)
 
-        pf.set_vf = set_vf
+        def read(mask: int = 0, **more: int) -> bytes:
+            if mask & RTEXT_FILTER_VF:
+                watched.unread &= pf.hidden
+            return message(mask, **more)
+
+        pf.set_vf, pf.message = set_vf, read
         return watched
 
     def judge(self, watched: WatchedPf, vf: int, state: VfLinkState) -> None:
@@ -245,8 +257,10 @@ class World:
     @happens(i=PFS, vf=ANY_VF, state=tuple(VfLinkState))
     def somebody_sets_a_vf(self, i, vf, state) -> None:
         watched = self.pfs[i]
-        self.wait(0.05)  # else it cannot be told from a driver that did not what the relay said
+        self.wait(0.05)  # what is not read back cannot be told from a driver that did nothing
         if watched.pf.vfs[vf] is not DISABLE and state is DISABLE:
+            if vf in watched.unread:
+                watched.lent.add(vf)
             if vf not in watched.lent:  # else it may be what a CNI plugin found and puts back
                 watched.theirs.add(vf)
         elif state is not DISABLE:
@@ -298,6 +312,9 @@ class World:
     def relay_dies_and_is_started_again(self) -> None:
         self.relay.close()
         self.session.close()
+        for watched in self.pfs:  # the next one cannot tell a driver that failed from a CNI plugin
+            states = watched.pf.vfs
+            watched.lent |= {vf for vf in watched.tried if states.get(vf) is not DISABLE}
         self.relay = self.start()
 
     # The relay

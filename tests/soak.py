@@ -2,7 +2,7 @@
 """Millions of random events against the fake kernel, on a virtual clock: a part of `make soak`.
 
 What happens is history_world.py's. Each process lives through worlds of its own, one after the
-other, with a relay each; memory and descriptors are noted after the first tenth and at the end.
+other, with a relay each; memory and descriptors are noted after the first world and at the end.
 Exit status: 0 all is well, 1 a relay was wrong: the seed tells the world that shows it again.
 """
 
@@ -27,15 +27,16 @@ from virtual_time import Clock, virtual
 AT_REST = ("turn", "time_passes", "all_is_quiet")
 """What is no event but time."""
 _SHARES = {
-    "turn": 3.0,
+    "turn": 2.0,
     "time_passes": 0.2,
     "all_is_quiet": 0.02,
     "somebody_sets_a_vf": 0.2,
     "vfs_are_made_anew": 0.1,
+    "relay_dies_and_is_started_again": 0.3,
 }
 """How often, where others are 1: what takes virtual time takes ours too."""
-WORLD = 20_000
-"""Events in the life of one world."""
+WORLD = 200_000
+"""Events in the life of one world: what a node sees in years, so that what adds up shows."""
 LEAK_KIB, LEAK_FDS = 2048, 0
 """What a process may have more at the end."""
 
@@ -107,10 +108,11 @@ def work(seed: int, events: int) -> Report:
         clock = virtual(patch)
         start = clock.now
         while counts["events"] < events and not wrong:
-            wrong = live(clock, seed, min(WORLD, events), counts)
+            wrong = live(clock, seed, min(WORLD, events // 10), counts)
             seed += 1
-            if early is None and counts["events"] >= events / 10:
+            if early is None:
                 early = footprint()
+            print(f"{counts['events']} of {events} events, {footprint().kib} KiB", flush=True)
         days = (clock.now - start) / 86400
     late = footprint()
     done = counts["events"], time.monotonic() - began, days, counts["settings"], counts["quiet"]
@@ -142,7 +144,7 @@ def main() -> int:
         more = report.late.fds - report.early.fds
         bad |= bool(report.wrong) or grown > LEAK_KIB or more > LEAK_FDS
         print(
-            f"  resident {report.early.kib} KiB after a tenth, {report.late.kib} at the end; "
+            f"  resident {report.early.kib} KiB after a world, {report.late.kib} at the end; "
             f"descriptors {report.early.fds}, {report.late.fds}"
         )
         if report.wrong:
