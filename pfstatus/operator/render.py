@@ -86,9 +86,15 @@ def _arguments(monitor: Monitor, settings: Settings, port: int) -> list[str]:
         found.append(f"--on-exit={spec['onExit']}")
     if "upDelay" in spec:
         found.append(f"--up-delay={spec['upDelay'] / 1000:g}")
+    if "upDelayMax" in spec:
+        found.append(f"--up-delay-max={spec['upDelayMax'] / 1000:g}")
+    if spec.get("lacpFallback"):
+        found.append("--lacp-fallback")
     found += [f"--group={','.join(group)}" for group in spec.get("groups") or ()]
     if "heartbeat" in spec:
         found.append(f"--heartbeat={spec['heartbeat']}")
+    if spec.get("heartbeatSlow"):
+        found.append("--heartbeat-slow")
     if spec.get("revive"):
         found.append("--revive")
     return found

@@ -373,14 +373,18 @@ def test_what_a_resource_adds_is_an_argument_of_the_relay():
         restore="owned",
         onExit="restore",
         upDelay=1500,
+        upDelayMax=60000,
+        lacpFallback=True,
         groups=[["eth0", "eth1"]],
         heartbeat="late",
+        heartbeatSlow=True,
         revive=True,
     )
     command = pod["containers"][0]["command"]
     program = parser().parse_args(command[1:])
     assert (program.restore, program.on_exit, program.up_delay) == ("owned", "restore", 1.5)
     assert (program.group, program.heartbeat, program.revive) == (["eth0,eth1"], "late", True)
+    assert (program.up_delay_max, program.heartbeat_slow, program.lacp_fallback) == (60, True, True)
     assert program.metrics == "127.0.0.1:9143"
 
 
