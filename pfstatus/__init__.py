@@ -126,15 +126,14 @@ _LATER = {
     "plan": "relay.policy",
     "text_lines": "relay.report",
     "to_logging": "relay.report",
+    "__version__": "_version",
     "wait_for": "wait",
 }
 
 if not TYPE_CHECKING:  # to which an attribute that is missing must stay so
 
     def __getattr__(name: str) -> Any:
-        if name == "__version__":
-            value = import_module("importlib.metadata").version("pfstatus")
-        elif name in _LATER:
+        if name in _LATER:
             value = getattr(import_module(f"pfstatus.{_LATER[name]}"), name)
         else:
             msg = f"module {__name__!r} has no attribute {name!r}"

@@ -25,6 +25,7 @@ FLOORS = {  # each may import what stands on lower floors, and itself
     "_pci": 0,
     "_port": 2,
     "_timer": 2,
+    "_version": 0,
     "_waiter": 0,
     "_wire": 2,
     "_readiness": 3,

@@ -9,6 +9,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
+import pfstatus
 from pfstatus.cli import text
 from pfstatus.cli.base import FAILED, INTERRUPTED, UNREAD, WRONG, describe_error
 
@@ -71,9 +72,7 @@ class _Version(argparse.Action):
     """Looks the version up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from importlib.metadata import version  # noqa: PLC0415
-
-        text.say(f"{parser.prog} {version('pfstatus')}")
+        text.say(f"{parser.prog} {pfstatus.__version__}")
         parser.exit()
 
 

@@ -40,6 +40,12 @@ def test_watching_takes_no_more_than_16_mb(watching):
     assert int(resident) * 1024 <= 16e6
 
 
+def test_version_is_told_without_looking_for_metadata():
+    code = "import pfstatus, sys; print(pfstatus.__version__, 'importlib.metadata' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-Pc", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [pfstatus.__version__, "False"]
+
+
 def test_whatever_is_imported_late_is_what_it_says():
     for name, module in pfstatus._LATER.items():
         assert getattr(pfstatus, name) is getattr(sys.modules[f"pfstatus.{module}"], name)

@@ -1,0 +1,3 @@
+"""Written when pfstatus is built: see pyproject.toml."""
+
+__version__: str
