@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """What a program that watches one link costs before it does anything: part of `make bench`.
 
-Besides, what a relay has resident, without metrics and with them, once they were read.
+Besides, what a relay has resident, without metrics and with them, once they were read. Its own is
+what is no page of a file: those the kernel shares among processes, and takes back.
 
 Processes of their own, by turns; figures are medians. Any machine will do, without root: the link
-is ``lo``. The interpreter alone is the floor, pyroute2 the peer.
+is ``lo``. The interpreter alone is the floor, with prometheus-client that of a relay with metrics;
+pyroute2 is the peer.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ IMPORT_MS, RESIDENT_MB = 40.0, 16.0
 CONTENDERS = {  # what is imported; how it watches, and how it ends
     "python alone": ("sys", "", ""),
     "pfstatus": ("pfstatus", "monitor = pfstatus.Monitor('lo'); monitor.poll()", "monitor.close()"),
+    "prometheus": ("prometheus_client", "", ""),
     "pyroute2": (
         "pyroute2",
         "ipr = pyroute2.IPRoute(); ipr.bind(); list(ipr.link('get', index=1))",
@@ -88,8 +91,16 @@ def medians(runs: int) -> dict[str, Footprint]:
     }
 
 
-def relay_mb(*, metrics: bool) -> float:
-    """MB (10^6 bytes) that a relay has when it is at rest."""
+class Memory(NamedTuple):
+    """Of a relay at rest, in MB (10^6 bytes), or the medians of many."""
+
+    resident: float
+    own: float
+    """Of these: what is no page of a file."""
+
+
+def relay_memory(*, metrics: bool) -> Memory:
+    """Of one relay."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = "{}:{}".format(*free.getsockname())
     env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -107,10 +118,10 @@ def relay_mb(*, metrics: bool) -> float:
         for _ in range(3 if metrics else 0):
             urllib.request.urlopen(f"http://{address}/metrics", timeout=10).read()
         time.sleep(_REST)
-        found = re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{process.pid}/status").read_text())
+        status = Path(f"/proc/{process.pid}/status").read_text()
         process.terminate()
-    assert found
-    return int(found[1]) * 1024 / 1e6
+    kib = dict(re.findall(r"(VmRSS|RssAnon):\s*(\d+)", status))
+    return Memory(int(kib["VmRSS"]) * 1024 / 1e6, int(kib["RssAnon"]) * 1024 / 1e6)
 
 
 def main() -> None:
@@ -125,8 +136,9 @@ def main() -> None:
         )
     print(f"What pfstatus may take: {IMPORT_MS:g} ms to import, {RESIDENT_MB:g} MB")
     for what, metrics in (("a relay", False), ("with metrics", True)):
-        resident = statistics.median(relay_mb(metrics=metrics) for _ in range(5))
-        print(f"{what:14}{resident:28.1f} MB")
+        taken = [relay_memory(metrics=metrics) for _ in range(5)]
+        relay = Memory(*map(statistics.median, zip(*taken, strict=True)))
+        print(f"{what:14}{relay.resident:28.1f} MB, {relay.own:.1f} MB its own")
 
 
 if __name__ == "__main__":
