@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from pfstatus.agent.config import address_of
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -169,8 +169,6 @@ class _Tls:
         return [(stat.st_ino, stat.st_mtime_ns) for stat in map(os.stat, self._files)]
 
     def _load(self) -> ssl.SSLContext:
-        import ssl  # noqa: PLC0415 - 3 MB, for those who want it
-
         cert, key, ca = self._files
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=ca)
         context.load_cert_chain(cert, key)

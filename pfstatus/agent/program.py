@@ -117,7 +117,7 @@ class Agent:
         self._opened.close()
 
     def _metrics(self, policy: Policy, session: Session | None) -> Metrics:
-        """Imported by those who want them: they need prometheus-client, and 7 MB."""
+        """Imported by those who want them: they need prometheus-client, and 10 MB."""
         try:
             from pfstatus.agent.metrics import Metrics  # noqa: PLC0415
         except ImportError as exc:
@@ -137,7 +137,7 @@ class Agent:
     def _tell_metrics(self, stack: ExitStack, counted: Metrics) -> None:
         outlets = self._outlets
         if outlets.metrics:
-            from pfstatus.agent.http import serve_http  # noqa: PLC0415 - 6 MB
+            from pfstatus.agent.http import serve_http  # noqa: PLC0415 - likewise
 
             stack.enter_context(
                 serve_http(
