@@ -98,8 +98,9 @@ def live(clock: Clock, seed: int, events: int, counts: collections.Counter[str])
     return ""
 
 
-def work(seed: int, events: int) -> Report:
-    """What one process does."""
+def work(job: tuple[int, int]) -> Report:
+    """What one process does, from a seed on: so many events."""
+    seed, events = job
     counts: collections.Counter[str] = collections.Counter()
     wrong = ""
     early = None
@@ -128,8 +129,12 @@ def main() -> int:
     args = parser.parse_args()
     each = -(-args.events // args.jobs)
     jobs = [(args.seed + 1_000_000 * number, each) for number in range(args.jobs)]
+    reports: list[Report] = []
     with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
-        reports = pool.starmap(work, jobs)
+        for report in pool.imap_unordered(work, jobs):
+            reports.append(report)
+            if report.wrong:
+                break
     total = sum(report.events for report in reports)
     seconds = max(report.seconds for report in reports)
     print(

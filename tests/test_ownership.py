@@ -44,6 +44,7 @@ def test_pf_of_which_nothing_is_left_is_forgotten(path):
     owner = Ownership(path)
     owner.about_to_disable("ens5f0", 7, VFS)
     owner.gave_back(7, VFS)
+    owner.seen(7, look(**{f"v{vf}": AUTO for vf in VFS}))
     owner.mirror()
     assert owner.names() == Ownership(path).names() == {}
     assert json.loads(path.read_text())["nics"] == []
@@ -130,7 +131,8 @@ def test_vf_that_a_driver_said_to_have_given_back_and_did_not_is_ours(path):
     owner.took(7, {0, 1})
     owner.gave_back(7, {0, 1})
     owner.mirror()
-    assert Ownership(path).names() == {}
+    assert Ownership(path).disabled(7) == frozenset()
+    assert Ownership(path).seen(7, look(v0=DISABLE)).ours == {0}, "the relay died in between"
     assert owner.seen(7, look(v0=DISABLE)).ours == {0}, "VF 1 could not be read"
     assert owner.seen(7, look(v0=DISABLE, v1=DISABLE)) == ({0, 1}, set(), set())
     owner.mirror()

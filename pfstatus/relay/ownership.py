@@ -46,7 +46,7 @@ class _Nic:
 
     def tells(self) -> bool:
         """There is something to remember."""
-        return bool(self.taken or self.lent)
+        return bool(self.taken or self.lent or self.given)
 
     def to_dict(self, ifindex: int) -> dict[str, Any]:
         """As plain values."""
@@ -55,6 +55,7 @@ class _Nic:
             "name": self.name,
             "disabled": sorted(self.taken),
             "lent": sorted(self.lent),
+            "given": sorted(self.given),
         }
 
 
@@ -173,11 +174,10 @@ class Ownership:
             self._gone.pop(ifindex, None)
         if nic is None:
             return Seen(frozenset(), frozenset(), frozenset(disabled))
-        if nic.given:
-            if back := nic.given & disabled:
-                nic.taken |= back
-                self._change(ifindex)
-            nic.given.difference_update([vf for vf, _ in vfs])
+        if nic.given and (read := nic.given.intersection([vf for vf, _ in vfs])):
+            nic.taken |= read & disabled
+            nic.given -= read
+            self._change(ifindex)
         returned = disabled & nic.lent - nic.taken
         freed = nic.taken - disabled
         if freed:
@@ -264,8 +264,9 @@ class Ownership:
                 for nic in record["nics"]:
                     disabled = {int(vf) for vf in nic["disabled"]}
                     lent = {int(vf) for vf in nic["lent"]}
+                    given = {int(vf) for vf in nic.get("given", ())}
                     found[int(nic["ifindex"])] = _Nic(
-                        str(nic["name"]), disabled, set(disabled), lent
+                        str(nic["name"]), disabled, set(disabled), lent, given
                     )
                 self._others = [nic.to_dict(ifindex) for ifindex, nic in found.items()]
         except FileNotFoundError:
