@@ -32,6 +32,12 @@ def follow(port: Port, state: str) -> float:
     return time.monotonic() - began
 
 
+def footprint(pid: int) -> tuple[int, int]:
+    """KiB resident and descriptors, at rest: a state file that is being written is one more."""
+    time.sleep(1)
+    return resident_kib(pid), descriptors(pid)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--flaps", type=int, default=200)
@@ -65,8 +71,8 @@ def main() -> int:
                 switch.say(partner.UP)
                 follow(synced, "auto")
             if early is None and number >= options.flaps / 10:
-                early = resident_kib(pid), descriptors(pid)
-        late = resident_kib(pid), descriptors(pid)
+                early = footprint(pid)
+        late = footprint(pid)
         idle = share_of_a_cpu(pid, 30)
         assert relay.process.poll() is None
         status, _ = relay.terminate()
