@@ -16,6 +16,8 @@
 #   make cluster-test  the operator against real API servers, which it builds the first time, in 10
 #                 minutes (KUBECONFIG=file: against that cluster)
 #   make faults   whatever may go wrong, and how it ends: docs/faults.md     (K=words of a name, or numbers)
+#   make dashboard  the Grafana dashboard as a picture: its queries, put to a Prometheus that has seen an
+#                 incident in the lab   (AGAIN=yes: the incident of the last time, the lab is not run)
 #   make soak     10 million events on a virtual clock (N=events), 200 real flaps
 #   make cni-test CNI_BIN=folder  the CNI plugins behind the real sriov-cni and bond-cni
 #   make docs     the documentation, into build/docs
@@ -35,7 +37,7 @@ LAB := $(PYTHON) tests/lab/vm.py
 CLUSTER_TEST := tests/kubernetes/test_cluster.py
 LAB_TESTS := tests/lab $(patsubst %,--ignore=tests/lab/test_%.py,crowd heartbeat heartbeat_relay switches)
 
-.PHONY: demo test check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat bench-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-switches setup-test setup-docs setup-bench faults soak bench-relay bench-operator
+.PHONY: demo test dashboard check lint lint-only test-c test-python lab lab-crowd lab-heartbeat lab-switches soak-heartbeat bench-heartbeat lab-matrix cluster-test cni-test docs wheel image bench bench-check fuzz clean setup-build setup-lab setup-dashboard setup-switches setup-test setup-docs setup-bench faults soak bench-relay bench-operator
 
 # The guest has an environment of its own: colour is told by an argument.
 demo: setup-lab
@@ -113,6 +115,12 @@ faults: setup-lab
 	$(LAB) --timeout 5400 --results results/faults -- $(VENV)/python tests/lab/fault_matrix.py $(if $(K),'$(K)')
 	$(if $(K),,cp results/faults/faults.md docs/faults.md)
 
+# What Prometheus kept is left in results/dashboard, for AGAIN=yes after a change of the dashboard.
+dashboard: setup-dashboard
+	$(if $(AGAIN),,$(LAB) --timeout 900 --results results/dashboard -- $(VENV)/python tests/lab/incident.py)
+	$(VENV)/python tests/lab/dashboard.py results/dashboard
+	cp results/dashboard/dashboard.svg docs/diagrams/dashboard.svg
+
 N ?= 10000000
 soak: setup-lab
 	$(VENV)/python tests/soak.py --events $(N) --into results/soak.json
@@ -188,6 +196,8 @@ setup-test:
 	@tests/setup.sh build lab test docs
 setup-docs:
 	@tests/setup.sh build docs
+setup-dashboard:
+	@tests/setup.sh build lab dashboard
 setup-bench:
 	@tests/setup.sh build lab bench
 

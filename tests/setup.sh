@@ -3,7 +3,7 @@
 # Brings a machine to where pfstatus builds and its tests run: system packages, and a virtual
 # environment in .venv with pfstatus itself. Says what it does; does nothing twice.
 #
-#   tests/setup.sh [build] [lab] [switches] [test] [docs] [bench]     what for: each adds packages to the one before
+#   tests/setup.sh [build] [lab] [dashboard] [switches] [test] [docs] [bench]     what for: each adds packages to the one before
 #
 # $PYTHON names the interpreter (python3).
 set -euo pipefail
@@ -30,6 +30,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
         build | docs | switches) ;;
         lab) echo libjansson-dev; "$PYTHON" tests/lab/vm.py --requirements ;;
         test) echo g++ clang abigail-tools libcap2-bin util-linux tshark openssl prometheus ;;
+        dashboard) echo prometheus ;;
         bench) echo libnl-route-3-dev ;;
         *) die "unknown word: $what" ;;
         esac

@@ -115,6 +115,28 @@ def test_lacpdus_of_before_are_given_while_something_holds_the_lock():
     held.set()
 
 
+# Counters
+
+
+def test_counters_begin_at_0_since_prometheus_sees_no_growth_in_what_first_appears_at_1(rig):
+    pf = rig.pf("ens5f0", vfs=2)
+    relay = rig.relay("ens5f0")
+    metrics = Metrics(relay)
+    metrics(rig.reports)
+    before = told(metrics.text())
+    rig.reports.clear()
+    pf.vf_errors[1] = (errno.EIO, 3)
+    pf.lacp_expire()
+    rig.pass_time(relay, 2)
+    metrics(rig.reports)
+    after = told(metrics.text())
+    lost = 'pfstatus_lacp_transitions_total{pf="ens5f0",to="down"}'
+    failed = 'pfstatus_vf_sets_total{pf="ens5f0",result="error",state="disable"}'
+    assert (before[lost], after[lost]) == (0, 1)
+    assert before[failed] == 0
+    assert after[failed] >= 1
+
+
 # The lock
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
+from xml.sax.saxutils import escape
 
 import pytest
 import yaml
@@ -55,6 +56,12 @@ def test_expressions_of_the_dashboard_are_taken(promtool, tmp_path):
         yaml.safe_dump({"groups": [{"name": "x", "rules": rules}]})
     )
     promtool("check", "rules", "panels.yaml", cwd=tmp_path)
+
+
+def test_picture_has_each_panel():
+    picture = (ROOT / "docs" / "diagrams" / "dashboard.svg").read_text()
+    for panel in DASHBOARD["panels"]:
+        assert f">{escape(panel['title'])}</text>" in picture, "make dashboard"
 
 
 @pytest.fixture

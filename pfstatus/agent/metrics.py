@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import product
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -102,6 +103,12 @@ class Metrics:
 
     def text(self) -> bytes:
         """All of them, in Prometheus' text format."""
+        # A counter that is first seen at 1 has not grown, as Prometheus counts: it begins at 0.
+        for pf in self._relay.snapshot():
+            for turn in _TURNS.values():
+                self._transitions.labels(pf, turn)
+            for state, result in product((VfLinkState.DISABLE, VfLinkState.AUTO), ("ok", "error")):
+                self._sets.labels(pf, str(state), result)
         return generate_latest(self._registry)
 
     def ready(self) -> bool:
