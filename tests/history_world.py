@@ -106,7 +106,7 @@ class WatchedPf:
         self.heard = UP  # what the LACP rules made of it
         self.theirs: set[int] = set()  # VFs that somebody else disabled
         self.lent: set[int] = set()  # VFs that somebody changed while the relay had them disabled
-        self.unread: set[int] = set()  # VFs that were given back, and not read since
+        self.unread: set[int] = set()  # VFs that the relay set, or tried to, and has not read since
         self.tried: set[int] = set()  # VFs that the relay noted, whatever the driver said
 
     @property
@@ -152,8 +152,8 @@ class World:
             self.judge(watched, vf, state)
             if state is DISABLE and state in pf.ignores:
                 watched.lent.add(vf)  # as if somebody had set it back at once: nobody can tell
+            watched.unread.add(vf)
             if state is AUTO:
-                watched.unread.add(vf)
                 watched.tried.discard(vf)
             else:
                 watched.tried.add(vf)
