@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pfstatus import LacpStatus, Policy, Relay, VfLinkState
 from pfstatus.recording.netlink import RTEXT_FILTER_VF, RTM_GETLINK
+from pfstatus.relay.pace import SPARSE_LOOK
 from pfstatus.testing import FakeKernel, FakePf
 from pfstatus.values import Direction
 
@@ -330,12 +331,13 @@ class World:
     @happens()
     def all_is_quiet(self) -> None:
         """No driver is at fault any more, and time passes: then the table holds."""
+        sparse = any(watched.pf.hidden for watched in self.pfs)
         for watched in self.pfs:
             watched.pf.vf_errors.clear()
             watched.pf.hidden = set()
             watched.pf.ignores = set()
         self.kernel.forget()
-        self.wait(QUIET)
+        self.wait(SPARSE_LOOK + QUIET if sparse else QUIET)
         for watched in self.pfs:
             if not watched.exists:
                 continue

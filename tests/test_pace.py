@@ -83,6 +83,15 @@ def test_list_that_stays_sparse_while_lacp_is_up_is_read_less_and_less(pacer):
     assert looks < 25
 
 
+def test_reading_back_what_was_set_puts_no_look_off(pacer):
+    now = 0.0
+    for _ in range(6):  # a VF that is refused again and again, beside one that cannot be read
+        pacer.batch_ended(now)
+        pacer.looked(now, now, again=True, slower=True)
+        now += 0.1
+    assert pacer.due() <= now + pace.OUTAGE_LOOK
+
+
 def test_message_is_small_at_first_and_then_as_long_as_the_lock_may_be_held(pacer):
     assert pacer.message_size() == pace.PROBE
     assert pacer.sent(0.0, 0.004, 4) == 0.0

@@ -263,7 +263,7 @@ class Pacer:
             began: when.
             ended: when.
             again: they are to be read again as time passes.
-            slower: and less and less often.
+            slower: and less and less often, with each look that nothing but time called for.
         """
         self.look_cost = ended - began
         self._budget.held += self.look_cost
@@ -272,7 +272,7 @@ class Pacer:
             self._budget.spend(ended, self.look_cost)
         self._look_after = ended + LOOK_GAP
         self._look_due = ended + self._again if again else math.inf
-        if slower:
+        if slower and self.urgency is Urgency.CHECK:
             self._again = min(2 * self._again, SPARSE_LOOK)
         self.urgency = Urgency.CHECK
         self._probe = True
