@@ -1374,6 +1374,16 @@ def test_driver_that_is_loaded_again_and_again_fills_no_state_file(rig):
     assert len(Ownership(rig.state_file).names()) == 16
 
 
+def test_driver_that_gives_nothing_back_at_the_end_is_said(rig):
+    pf = rig.pf()
+    relay = rig.relay(on_exit="restore")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    pf.ignores = {AUTO}
+    assert [result.error for result in relay.give_back("ens5f0")] == [None, None]
+    assert relay.disabled("ens5f0") == {0, 1}
+
+
 def test_pf_by_two_names_is_served_once_and_said(rig):
     pf = rig.kernel.add_pf("ens5f0", vfs=2, altnames=["enp129s0f0"])
     rig.kernel.add_bond("bond0", pf)

@@ -76,7 +76,7 @@ def release(
             if policy.dry_run:
                 narrator.would_set(name, settings)
             elif settings:
-                whole &= _give_back(session, setter, narrator, status, settings)
+                whole &= _give_back(setter, narrator, status, settings)
             if drill and not policy.dry_run:
                 drills.forget(status.ifindex)
             report(narrator.take())
@@ -86,16 +86,16 @@ def release(
     return whole
 
 
-def _give_back(
-    session: Session, setter: Setter, narrator: Narrator, status: LinkStatus, settings: list[Vf]
-) -> bool:
+def _give_back(setter: Setter, narrator: Narrator, status: LinkStatus, settings: list[Vf]) -> bool:
     """Whether reading shows that it was done."""
     for sent in setter.set_all(status, settings):
         for result in sent.results:
             narrator.result(status.name, result, time_ns=sent.time_ns)
     wanted = {vf for vf, _ in settings}
     left = [
-        vf for vf, state in session.vfs(status).vfs if vf in wanted and state is VfLinkState.DISABLE
+        vf
+        for vf, state in setter.read_back(status)
+        if vf in wanted and state is VfLinkState.DISABLE
     ]
     if left:
         narrator.left(status.name, left, "they could not be given back")

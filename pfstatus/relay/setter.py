@@ -130,6 +130,18 @@ class Setter:
         ours = self._ownership.seen(status.ifindex, status.vfs or ()).ours
         return self.set_all(status, [Vf(vf, _AUTO) for vf in sorted(ours)])
 
+    def read_back(self, status: LinkStatus) -> tuple[Vf, ...]:
+        """Read a PF's VFs after they were set: only that tells whose they are now.
+
+        Raises:
+            LinkNotFoundError: it is gone.
+            Error: the VFs could not be read.
+        """
+        assert status.ifindex is not None
+        vfs = self._session.vfs(status).vfs
+        self._ownership.seen(status.ifindex, vfs)
+        return vfs
+
     def set_all(self, status: LinkStatus, settings: Sequence[Vf]) -> Iterator[Sent]:
         """Set VFs, a message at a time, at the pace that the NIC allows."""
         left = list(settings)
