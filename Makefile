@@ -18,7 +18,8 @@
 #   make faults   whatever may go wrong, and how it ends: docs/faults.md     (K=words of a name, or numbers)
 #   make dashboard  the Grafana dashboard as a picture: its queries, put to a Prometheus that has seen an
 #                 incident in the lab   (AGAIN=yes: the incident of the last time, the lab is not run)
-#   make soak     10 million events on a virtual clock (N=events), 200 real flaps
+#   make soak     10 million events on a virtual clock (N=events), an hour on two idle cores, and 200
+#                 real flaps
 #   make cni-test CNI_BIN=folder  the CNI plugins behind the real sriov-cni and bond-cni
 #   make docs     the documentation, into build/docs
 #   make wheel    the sdist and a wheel with libnl in it, tried on each Python there is, into dist/

@@ -3,7 +3,9 @@
 # Brings a machine to where pfstatus builds and its tests run: system packages, and a virtual
 # environment in .venv with pfstatus itself. Says what it does; does nothing twice.
 #
-#   tests/setup.sh [build] [lab] [dashboard] [switches] [test] [docs] [bench]     what for: each adds packages to the one before
+#   tests/setup.sh [build] [lab] [dashboard] [switches] [test] [docs] [bench]
+#
+# The words say what for: each adds packages to the one before.
 #
 # $PYTHON names the interpreter (python3).
 set -euo pipefail

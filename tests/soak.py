@@ -109,7 +109,7 @@ def work(job: tuple[int, int]) -> Report:
         clock = virtual(patch)
         start = clock.now
         while counts["events"] < events and not wrong:
-            wrong = live(clock, seed, min(WORLD, events // 10), counts)
+            wrong = live(clock, seed, min(WORLD, -(-events // 10)), counts)
             seed += 1
             if early is None:
                 early = footprint()

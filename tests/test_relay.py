@@ -1374,16 +1374,6 @@ def test_driver_that_is_loaded_again_and_again_fills_no_state_file(rig):
     assert len(Ownership(rig.state_file).names()) == 16
 
 
-def test_driver_that_gives_nothing_back_at_the_end_is_said(rig):
-    pf = rig.pf()
-    relay = rig.relay(on_exit="restore")
-    pf.lacp_expire()
-    rig.pass_time(relay, 1)
-    pf.ignores = {AUTO}
-    assert [result.error for result in relay.give_back("ens5f0")] == [None, None]
-    assert relay.disabled("ens5f0") == {0, 1}
-
-
 def test_pf_by_two_names_is_served_once_and_said(rig):
     pf = rig.kernel.add_pf("ens5f0", vfs=2, altnames=["enp129s0f0"])
     rig.kernel.add_bond("bond0", pf)
@@ -1453,6 +1443,19 @@ def test_on_exit_restore_that_fails_says_so(rig):
     end(relay)
     assert states(pf) == [DISABLE, AUTO]
     assert rig.said("ERROR")[0][0] == "failed to set vf link state"
+
+
+def test_on_exit_restore_that_a_driver_did_not_do_is_said(rig):
+    pf = rig.pf()
+    relay = rig.relay(on_exit="restore")
+    pf.lacp_expire()
+    rig.pass_time(relay, 1)
+    pf.ignores = {AUTO}
+    end(relay)
+    why = "they could not be given back"
+    left = {"interface": "ens5f0", "ids": [0, 1], "reason": why}
+    assert rig.said("WARNING")[-1] == ("vfs were left disabled", left)
+    assert Ownership(rig.state_file).disabled(pf.ifindex) == {0, 1}
 
 
 def test_dry_run_writes_nothing_and_says_what_it_would_once(rig):

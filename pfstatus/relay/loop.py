@@ -264,8 +264,6 @@ class Relay:
             for result in sent.results:
                 self._narrator.result(interface, result, time_ns=sent.time_ns)
             results += sent.results
-        if results:
-            self._worker.read_back(status)
         return tuple(results)
 
     @property

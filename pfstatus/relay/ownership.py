@@ -205,6 +205,7 @@ class Ownership:
 
     def leave(self, ifindex: int) -> None:
         """What was noted of a NIC is another relay's, in the file as well."""
+        self._gone.pop(ifindex, None)
         self._nics.pop(ifindex, None)
 
     def reload(self, ifindex: int) -> None:

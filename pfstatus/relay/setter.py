@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
@@ -121,14 +122,17 @@ class Setter:
         self._ownership.gave_back(sent.ifindex, [vf for vf, state in done if state is _AUTO])
 
     def give_back(self, status: LinkStatus) -> Iterator[Sent]:
-        """Set the VFs that we disabled to ``auto``, at the pace that the NIC allows.
+        """Set the VFs that we disabled to ``auto``, at the pace that the NIC allows, and read them.
 
         Args:
             status: of the PF, with its VFs.
         """
         assert status.ifindex is not None
         ours = self._ownership.seen(status.ifindex, status.vfs or ()).ours
-        return self.set_all(status, [Vf(vf, _AUTO) for vf in sorted(ours)])
+        yield from self.set_all(status, [Vf(vf, _AUTO) for vf in sorted(ours)])
+        if ours:
+            with suppress(Error):  # they stay noted until they can be read
+                self.read_back(status)
 
     def read_back(self, status: LinkStatus) -> tuple[Vf, ...]:
         """Read a PF's VFs after they were set: only that tells whose they are now.

@@ -70,10 +70,6 @@ class Worker:
         """As ``Setter.give_back()``."""
         return self._setter.give_back(status)
 
-    def read_back(self, status: LinkStatus) -> None:
-        """As ``Setter.read_back()``."""
-        self._setter.read_back(status)
-
     def lacp_changed(self, pf: Pf) -> None:
         """LACP changed: what was under way belongs to the past."""
         if pf.sent:

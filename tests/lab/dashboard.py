@@ -104,6 +104,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="what incident.py left")
     folder = parser.parse_args().folder
+    if not (folder / "incident.json").exists():
+        parser.error(f"no incident in {folder}: `make dashboard` without AGAIN plays one")
     incident = json.loads((folder / "incident.json").read_text())
     dashboard = json.loads(DASHBOARD.read_text())
     window = Window(incident["begin"], incident["end"], incident["scrape"])

@@ -9,7 +9,6 @@ Leaves Prometheus' database in `$LAB_RESULTS/data` and what happened when in `in
 import errno
 import json
 import os
-import platform
 import shutil
 import signal
 import sys
@@ -153,7 +152,6 @@ def main() -> int:
             wait_for(lambda: prometheus.at("up == 1", time.time()), 30, "the relay scraped")
             play(lab, relay, tell)
             end = time.time()
-            version = prometheus.get("status/buildinfo")["version"]
         (results / "incident.json").write_text(
             json.dumps(
                 {
@@ -161,10 +159,7 @@ def main() -> int:
                     "end": end,
                     "scrape": SCRAPE_SECONDS,
                     "node": NODE,
-                    "hurry": HURRY,
                     "steps": steps,
-                    "prometheus": version,
-                    "kernel": platform.release(),
                 },
                 indent=1,
             )
