@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import select
 import shutil
+import socket
 import struct
 import subprocess
+import time
 from contextlib import suppress
 
 import pytest
@@ -26,6 +29,7 @@ from pfstatus import (
 )
 from pfstatus.recording import netlink as wire
 from pfstatus.recording.pcapng import Packet, Writer, read
+from pfstatus.recording.replay import _Player, _Recording
 from pfstatus.testing import replay
 
 REQUEST, ANSWER, EVENT = Direction
@@ -202,10 +206,37 @@ def test_replayed_monitor_tells_what_the_recorded_one_told(kernel, recording):
         for change in (lambda: None, pf.lacp_expire, pf.lacp_default, pf.lacp_up):
             change()
             told += [(change.cause, change.new.lacp.reason) for change in monitor.poll(30)]
-            # More time than a busy machine needs to take up the replay in the midst of this.
-            assert monitor.poll(0.3) == []
+            # More time than a busy machine needs to take up the replay in the midst of this, and
+            # between two questions, which come each 0.1 s: one with the event would tell first.
+            assert monitor.poll(0.35) == []
     assert [reason.name for _, reason in told] == ["UP", "EXPIRED", "DEFAULTED", "UP"]
     assert changes(replay(path), 4) == told
+
+
+def test_question_shortly_before_an_event_is_not_answered_as_after_it(kernel, recording):
+    path, tap = recording
+    pf = kernel.add_pf("ens5f0")
+    kernel.add_bond("bond0", pf)
+    with kernel.session(tap=tap) as session:
+        events = session.listen()
+        session.get("ens5f0")
+        time.sleep(0.1)
+        pf.lacp_expire()
+        assert select.select([events], [], [], 10)[0]
+        while events.next():
+            pass
+        session.get("ens5f0")
+    with path.open("rb") as file:
+        recorded = _Recording(read(file))
+    expired = recorded.events[-1][0]
+    question, (up, down) = next(iter(recorded.answers.items()))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        player = _Player(recorded, 1.0, ours, theirs)
+        for now, answer in ((0.0, up), (expired - 0.001, up), (expired, down)):
+            player._now = lambda now=now: now
+            player._tell(now)
+            assert player._choose(question) is answer
 
 
 def relayed(session, begun) -> list[tuple[str, int | None, str | None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import select
 import socket
 import threading
@@ -216,6 +217,11 @@ class _Player:
         at, _ = self._recording.events[self._next_event]
         return max(0.0, (at - self._now()) / self._speed)
 
+    def _coming(self, now: float) -> float:
+        """When the next event will be: what was answered after it is no answer before."""
+        events = self._recording.events[self._next_event : self._next_event + 1]
+        return next((at for at, _ in events if at > now), math.inf)
+
     def _tell(self, until: float) -> None:
         """Send the events that came until then."""
         events = self._recording.events
@@ -248,7 +254,8 @@ class _Player:
         now, slack = self._now(), _SLACK * max(1.0, self._speed)
         given = self._given.get(question, -1)
         which = given + 1
-        if which == len(answers) or (given >= 0 and answers[which].at > now + slack):
+        early = min(now + slack, self._coming(now))
+        if which == len(answers) or (given >= 0 and answers[which].at > early):
             return answers[given]
         awaited = next((at for at in self._recording.settings if at > self._set_until), now)
         late = max(now - _PATIENCE * max(1.0, self._speed), min(now - slack, awaited))
