@@ -130,6 +130,7 @@ class World:
         self.folder = folder
         self.kernel = PromptKernel()
         self.wrong: list[str] = []
+        self.setting = False  # what is read meanwhile the relay does not get to see
         self.pfs = [self.make(name) for name in ("ens5f0", "ens5f1")]
         self.relay = self.start()
         self.wait(0.1)
@@ -161,7 +162,7 @@ class World:
             return driver(vf, state)
 
         def read(mask: int = 0, **more: int) -> bytes:
-            if mask & RTEXT_FILTER_VF:
+            if mask & RTEXT_FILTER_VF and not self.setting:
                 watched.unread &= pf.hidden
             return message(mask, **more)
 
@@ -190,6 +191,17 @@ class World:
 
     def start(self) -> Relay:
         self.session = self.kernel.session()
+        send = self.session.set_vf_link_state
+
+        def set_vf_link_state(*args: object, **more: object) -> object:
+            self.setting = True  # after a failure it reads how far the driver came
+            try:
+                return send(*args, **more)
+            finally:
+                self.setting = False
+                self.kernel.forget()
+
+        self.session.set_vf_link_state = set_vf_link_state
         policy = Policy(self.restore, state_file=self.folder / "disabled-vfs.json")
         return Relay(
             *(watched.name for watched in self.pfs),
