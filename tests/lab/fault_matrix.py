@@ -40,7 +40,7 @@ PAGE = """\
 this page. Each fault has a state that it must end in: the VFs' link states as the NICs have them,
 and what is said beside. A W and a number stand for a fault that the Go pf-status-relay has. Besides
 there are `tests/test_killed.py` (kill -9 at every system call of a reaction) and `make soak`
-(random histories by the million, hundreds of real flaps).
+([random histories by the million, hundreds of real flaps](howto/measure.md#the-soak)).
 
 The seconds are those from the last deed to the end state. Where a partner falls silent, 3 of them
 are LACP's own; the lab is an emulated machine, on which a program takes seconds to start.
