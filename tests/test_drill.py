@@ -237,6 +237,22 @@ def test_release_says_what_it_could_not_give_back(rig):
     assert states(pf) == [AUTO, AUTO]
 
 
+def test_release_goes_on_with_the_next_pf_where_one_cannot_be_read_back(rig):
+    first, second = rig.pf("ens5f0"), rig.pf("ens5f1")
+    for pf in (first, second):
+        pf.vfs |= {0: DISABLE}
+    driver = first.set_vf
+
+    def set_vf(vf, state):
+        rig.kernel.remove(first)
+        return driver(vf, state)
+
+    first.set_vf = set_vf
+    assert not let_go(rig, "ens5f0", "ens5f1")
+    assert Kind.FETCH_FAILED in kinds(rig)
+    assert states(second) == [AUTO, AUTO]
+
+
 def test_release_ends_a_drill_that_was_killed(rig, drills):
     pf = rig.pf()
     drills.begin(pf.ifindex, [1])

@@ -91,12 +91,13 @@ def _give_back(setter: Setter, narrator: Narrator, status: LinkStatus, settings:
     for sent in setter.set_all(status, settings):
         for result in sent.results:
             narrator.result(status.name, result, time_ns=sent.time_ns)
+    try:
+        vfs = setter.read_back(status)
+    except Error as exc:  # another PF may still be given back
+        narrator.trouble(status.name, exc)
+        return False
     wanted = {vf for vf, _ in settings}
-    left = [
-        vf
-        for vf, state in setter.read_back(status)
-        if vf in wanted and state is VfLinkState.DISABLE
-    ]
+    left = [vf for vf, state in vfs if vf in wanted and state is VfLinkState.DISABLE]
     if left:
         narrator.left(status.name, left, "they could not be given back")
     return not left
