@@ -584,18 +584,3 @@ def decode(message: bytes) -> tuple[LinkStatus, Bond | None, tuple[Vf, ...]] | N
         _bond(bond.bytes[:]) if is_bond else None,
         vfs,
     )
-
-
-def encode_vf_set(ifindex: int, seq: int, vfs: Sequence[tuple[int, int]]) -> bytes:
-    """Write one RTM_SETLINK, for tests and tools that have no kernel.
-
-    Raises:
-        Error: EMSGSIZE, more than 4,094 VFs.
-    """
-    size = 36 + 16 * len(vfs)
-    buf = ffi.new("char[]", size)
-    entries = ffi.new("struct pfs_vf[]", [tuple(map(int, pair)) for pair in vfs])
-    ret = lib.pfs_vf_set_encode(buf, size, ifindex, seq, entries, len(vfs))
-    if ret < 0:
-        raise error(-ret)
-    return bytes(ffi.buffer(buf, ret))

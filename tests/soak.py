@@ -3,7 +3,7 @@
 
 What happens is history_world.py's. Each process lives through worlds of its own, one after the
 other, with a relay each; memory and descriptors are noted after the first world and at the end.
-Exit status: 0 all is well, 1 a relay was wrong: the seed tells the world that shows it again.
+Exit status: 0 all is well, 1 a relay was wrong: it says how to have that world again.
 """
 
 from __future__ import annotations
@@ -110,6 +110,9 @@ def work(job: tuple[int, int]) -> Report:
         start = clock.now
         while counts["events"] < events and not wrong:
             wrong = live(clock, seed, min(WORLD, -(-events // 10)), counts)
+            if wrong:
+                again = f"--jobs 1 --events {events} --seed {seed}"
+                wrong += f"\nagain: .venv/bin/python tests/soak.py {again}"
             seed += 1
             if early is None:
                 early = footprint()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+from core_requests import encode_vf_set
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from pfstatus import (
     Vf,
     VfLinkState,
 )
-from pfstatus._wire import decode, encode_vf_set
+from pfstatus._wire import decode
 from pfstatus.recording import netlink
 from pfstatus.recording.netlink import nla, nlas, nlmsg
 from pfstatus.testing import FakeBond, FakeBridge, FakePf

@@ -9,9 +9,9 @@ import sys
 import textwrap
 
 import pytest
+from core_requests import encode_vf_set
 
 from pfstatus import Error, VfLinkState, testing
-from pfstatus._wire import encode_vf_set
 from pfstatus.testing import FakeKernel
 
 AUTO, ENABLE, DISABLE = VfLinkState

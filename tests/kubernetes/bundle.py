@@ -21,7 +21,6 @@ VERSION = "5.0.0-pfstatus.0.1.0"
 ORIGINAL = "pf-status-relay-operator.v4.23.0"
 NAME = "pf-status-relay-operator"
 LICENSE = "# SPDX-License-Identifier: Apache-2.0\n"
-NAMESPACED = {"Role", "RoleBinding", "ServiceAccount", "NetworkPolicy"}
 
 
 def _named(found: list[dict], kind: str, name: str) -> dict:

@@ -151,10 +151,6 @@ class Port:
         self.disturbed = True
         ip(f"link set {self.switch_port} down", netns="sw")
 
-    def plug_cable(self) -> None:
-        """Gives the link back."""
-        ip(f"link set {self.switch_port} up", netns="sw")
-
     # PF, bond, other masters
 
     def remove_pf(self) -> None:
